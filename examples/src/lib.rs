@@ -1,0 +1,1 @@
+//! Runnable examples, each of them run by the tests.

@@ -1,0 +1,115 @@
+//! The one file that names the codec: bincode 2.0.1 with serde, always under a limit.
+//!
+//! Owns: encoding, decoding and every way they fail. Never: allocates above the frame's cap, panics on any bytes, or
+//! accepts bytes left over.
+//!
+//! The crate is unmaintained (RUSTSEC-2025-0141); `docs/decisions/` says why it is here and how to leave it.
+
+use bincode::config::{Configuration, LittleEndian, Varint};
+use bytes::{BufMut, Bytes, BytesMut};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::command::Command;
+use crate::frame::{FRAME_BYTES_MAX, Frame, HEADER_BYTES, Lane, header};
+use crate::report::Report;
+
+const CONFIG: Configuration<LittleEndian, Varint, bincode::config::Limit<FRAME_BYTES_MAX>> =
+    bincode::config::standard().with_limit::<FRAME_BYTES_MAX>();
+
+/// Why bytes are not a message.
+#[derive(Debug, thiserror::Error)]
+pub enum WireError {
+    /// A header claims, or a message needs, more than its lane allows.
+    #[error("frame of {bytes} bytes is over the cap of {bytes_max}")]
+    Oversized {
+        /// Claimed.
+        bytes: usize,
+        /// Allowed.
+        bytes_max: usize,
+    },
+    /// A header names no lane.
+    #[error("frame on unknown lane {lane}")]
+    UnknownLane {
+        /// The lane byte.
+        lane: u8,
+    },
+    /// A message came on the lane of another kind.
+    #[error("message on the wrong lane")]
+    WrongLane,
+    /// The body is no message.
+    #[error("body is no message: {detail}")]
+    Malformed {
+        /// What the decoder met.
+        detail: String,
+    },
+    /// The body holds a message and more.
+    #[error("{bytes} bytes left over after the message")]
+    Trailing {
+        /// How many.
+        bytes: usize,
+    },
+    /// A message could not be written; only our own fault can cause it.
+    #[error("encode a message: {detail}")]
+    Encode {
+        /// What the encoder met.
+        detail: String,
+    },
+}
+
+fn report_lane(report: &Report) -> Lane {
+    match report {
+        Report::Snapshot(_) => Lane::Bulk,
+        _ => Lane::Ordinary,
+    }
+}
+
+fn command_lane(command: &Command) -> Lane {
+    match command {
+        Command::Welcome(_) | Command::Proceed { .. } | Command::Configure(_) | Command::StartSession { .. } => {
+            Lane::Bulk
+        }
+        Command::EndSession { .. } | Command::Ping { .. } | Command::Drain | Command::Shutdown { .. } => Lane::Ordinary,
+    }
+}
+
+fn encode(message: &impl Serialize, lane: Lane) -> Result<Bytes, WireError> {
+    let mut frame = BytesMut::zeroed(HEADER_BYTES).writer();
+    let bytes = bincode::serde::encode_into_std_write(message, &mut frame, CONFIG)
+        .map_err(|error| WireError::Encode { detail: error.to_string() })?;
+    let mut frame = frame.into_inner();
+    frame[..HEADER_BYTES].copy_from_slice(&header(lane, bytes)?);
+    Ok(frame.freeze())
+}
+
+fn decode<M: DeserializeOwned>(frame: &Frame, lane_of: impl Fn(&M) -> Lane) -> Result<M, WireError> {
+    let (message, used) = bincode::serde::decode_from_slice::<M, _>(&frame.body, CONFIG)
+        .map_err(|error| WireError::Malformed { detail: error.to_string() })?;
+    if used != frame.body.len() {
+        return Err(WireError::Trailing { bytes: frame.body.len() - used });
+    }
+    if lane_of(&message) != frame.lane {
+        return Err(WireError::WrongLane);
+    }
+    Ok(message)
+}
+
+/// A report as a whole frame.
+pub fn encode_report(report: &Report) -> Result<Bytes, WireError> {
+    encode(report, report_lane(report))
+}
+
+/// A command as a whole frame.
+pub fn encode_command(command: &Command) -> Result<Bytes, WireError> {
+    encode(command, command_lane(command))
+}
+
+/// The report in a frame.
+pub fn decode_report(frame: &Frame) -> Result<Report, WireError> {
+    decode(frame, report_lane)
+}
+
+/// The command in a frame.
+pub fn decode_command(frame: &Frame) -> Result<Command, WireError> {
+    decode(frame, command_lane)
+}

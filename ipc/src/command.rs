@@ -1,0 +1,144 @@
+//! Supervisor to host: orders.
+//!
+//! Owns: the closed list of things a host is told, and the type that secrets travel in. Never: shows a secret in
+//! `Debug`.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroize;
+
+use crate::ids::{AgentName, HostId, SessionId, TenantId};
+use crate::lockdown::Lockdown;
+use crate::session::SessionInfo;
+
+/// The answer to [`crate::Hello`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// Protocol that the supervisor speaks.
+    pub protocol: u16,
+    /// Which host this is.
+    pub host: HostId,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Walls to raise from inside, before anything else. `None` when they already stand: the second greeting of a
+    /// foreign program, after [`Command::Proceed`].
+    pub lockdown: Option<Lockdown>,
+}
+
+/// A foreign host program, to be exec'd behind the walls (decision P5).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Program {
+    /// Path and arguments.
+    pub argv: Vec<String>,
+    /// Its whole environment.
+    pub env: Vec<(String, String)>,
+}
+
+/// A secret's text: no `Debug`, wiped when dropped.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretText(String);
+
+impl SecretText {
+    /// Wraps a text.
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The text itself; the name is long so that each use is seen in review.
+    pub fn expose_secret(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl Drop for SecretText {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+/// One secret of the host's own tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Secret {
+    /// Environment variable under which an agent finds it, for example `OPENAI_API_KEY`.
+    pub variable: String,
+    /// The key itself.
+    pub value: SecretText,
+}
+
+/// An agent of the built-in `command` runtime.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentSpec {
+    /// Its name.
+    pub name: AgentName,
+    /// Path and arguments of its program; empty for runtimes whose program knows its own agents.
+    pub command: Vec<String>,
+    /// Providers resolved for this tenant and agent, as JSON text (`{"stt":…,"llm":…,"tts":…}`).
+    pub providers_json: String,
+    /// The tools it may use.
+    pub tools: Vec<String>,
+}
+
+/// What a host needs to serve its tenant. Secrets travel here and nowhere else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Configure {
+    /// The agents it is to serve.
+    pub agents: Vec<AgentSpec>,
+    /// The tenant's `agent_config`, as JSON text.
+    pub agent_config_json: String,
+    /// Environment of the agents' programs: the allow-list and the tenant's `env`.
+    pub env: Vec<(String, String)>,
+    /// The tenant's keys.
+    pub secrets: Vec<Secret>,
+    /// The host's own directory: its working directory, `HOME` and `TMPDIR`.
+    pub work_dir: PathBuf,
+    /// How long an agent's program may take to end after SIGTERM, in milliseconds.
+    pub terminate_grace_ms: u64,
+}
+
+/// One message to a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// Answers the hello.
+    Welcome(Welcome),
+    /// The green light: the walls were read back and stand.
+    Proceed {
+        /// The foreign program to become; `None` for the built-in host.
+        program: Option<Program>,
+    },
+    /// What to serve, and with which keys.
+    Configure(Configure),
+    /// Run a session.
+    StartSession {
+        /// Which.
+        info: SessionInfo,
+        /// A recording comes with it, as the next descriptor received on the channel.
+        input: bool,
+    },
+    /// End a session: ask, then SIGTERM, then SIGKILL of its tree.
+    EndSession {
+        /// Which.
+        session: SessionId,
+        /// Why, for the agent.
+        reason: String,
+    },
+    /// Answer with the same number, at once.
+    Ping {
+        /// The number.
+        nonce: u64,
+    },
+    /// Take no new sessions; let those that run end.
+    Drain,
+    /// End every session, then exit.
+    Shutdown {
+        /// Until it is killed, in milliseconds.
+        grace_ms: u64,
+    },
+}

@@ -1,0 +1,37 @@
+//! Decides: a state machine that takes events and returns effects.
+//!
+//! Owns: admission, routing, caps, breakers, placement, restarts, drain and outcomes of one supervisor. Never: waits,
+//! reads a clock, rolls dice, or touches a process. Time and randomness are arguments.
+
+pub mod bounds;
+pub mod dispatch;
+pub mod effect;
+pub mod event;
+pub mod exit;
+pub mod outcome;
+pub mod rejection;
+pub mod rules;
+
+pub use dispatch::{Dispatch, DispatchId};
+pub use effect::{Admitted, Answer, Conclusion, Effect, HostPlan, Notice, SessionPlan};
+pub use event::{Event, HostEvent, OperatorEvent, SetupFailure};
+pub use exit::{Evidence, Exit, Intent, WaitStatus, attribute};
+pub use outcome::{Blame, Outcome, Reason, Status};
+pub use rejection::{RejectReason, Rejection};
+pub use rules::Rules;
+
+/// A point in time: milliseconds on a clock that never goes back, counted from the supervisor's start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Moment(pub u64);
+
+impl Moment {
+    /// This moment and so many milliseconds.
+    pub fn plus_ms(self, ms: u64) -> Self {
+        Self(self.0.saturating_add(ms))
+    }
+
+    /// Milliseconds from `earlier` to this moment; 0 if `earlier` is later.
+    pub fn ms_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}

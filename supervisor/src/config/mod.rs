@@ -1,0 +1,1 @@
+//! Configuration: what the user wrote, made valid or refused with every fault at once.

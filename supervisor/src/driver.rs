@@ -1,0 +1,1 @@
+//! The one loop: takes events, asks policy, performs effects.

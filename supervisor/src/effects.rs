@@ -1,0 +1,1 @@
+//! Performs effects by enqueueing them where they are done.

@@ -1,0 +1,1 @@
+//! The life of one host process, from newborn to reaped.

@@ -1,0 +1,32 @@
+//! Runs many tenants' voice agents on one machine, each behind its own process wall.
+//!
+//! Owns: every decision's consequences: processes, walls, sockets, records. Never: decides (that is `openrtc-policy`),
+//! and never waits on a host.
+//!
+//! A file imports only from rows below its own:
+//!
+//! ```text
+//! 5  main  lib  cli  demo
+//! 4  driver  sources  effects  shutdown
+//! 3  dispatch  control
+//! 2  spawn  host  wall  observer  secrets
+//! 1  config  telemetry
+//! 0  sys                                  ← the only unsafe in this crate
+//! ```
+
+pub mod cli;
+pub mod config;
+pub mod control;
+pub mod demo;
+pub mod dispatch;
+pub mod driver;
+pub mod effects;
+pub mod host;
+pub mod observer;
+pub mod secrets;
+pub mod shutdown;
+pub mod sources;
+pub mod spawn;
+pub mod sys;
+pub mod telemetry;
+pub mod wall;

@@ -1,0 +1,1 @@
+//! Resolves references to secrets. Owns every secret; shows none.

@@ -1,0 +1,1 @@
+//! Signals, and finishing in good order.

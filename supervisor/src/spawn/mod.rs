@@ -1,0 +1,1 @@
+//! Makes host processes: the spawner thread, cold spawns and zygote forks.

@@ -1,0 +1,1 @@
+//! System calls. The only unsafe in this crate.

@@ -1,0 +1,1 @@
+//! Logs of the supervisor itself: text on a terminal, JSON otherwise.

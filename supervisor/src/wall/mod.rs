@@ -1,0 +1,1 @@
+//! Raises walls from outside and reads them back.

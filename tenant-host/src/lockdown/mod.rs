@@ -1,0 +1,1 @@
+//! The walls that only oneself can raise, in the order of decision W4.
