@@ -9,6 +9,7 @@ pub mod effect;
 pub mod event;
 pub mod exit;
 pub mod outcome;
+pub mod policy;
 pub mod rejection;
 pub mod rules;
 
@@ -17,6 +18,7 @@ pub use effect::{Admitted, Answer, Conclusion, Effect, HostPlan, Notice, Session
 pub use event::{Event, HostEvent, OperatorEvent, SetupFailure};
 pub use exit::{Evidence, Exit, Intent, WaitStatus, attribute};
 pub use outcome::{Blame, Outcome, Reason, Status};
+pub use policy::Policy;
 pub use rejection::{RejectReason, Rejection};
 pub use rules::Rules;
 

@@ -1,1 +1,7 @@
 //! The life of one host process, from newborn to reaped.
+//!
+//! Owns: each host's link, record, liveness and end. Never: decides which host serves what.
+
+pub mod record;
+
+pub use record::{Gauges, HostRecord, Registry};
