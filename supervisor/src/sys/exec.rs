@@ -10,6 +10,11 @@ use std::process::Command;
 
 use rustix::event::EventfdFlags;
 
+/// Words of the kernel's own `struct sigaction` on x86_64 and aarch64: handler, flags, restorer, mask.
+const KERNEL_SIGACTION_WORDS: usize = 4;
+/// Signals of Linux.
+const KERNEL_SIGNALS: i32 = 64;
+
 /// How far a child came before its exec failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reached {
@@ -67,9 +72,12 @@ unsafe fn before_exec(steps: RawFd, channel: Option<RawFd>, channel_at: RawFd) -
     step(steps)?;
     // SAFETY: setsid takes nothing.
     check(unsafe { libc::setsid() })?;
-    for signal in 1..=libc::SIGRTMAX() {
-        // SAFETY: SIG_DFL is valid for every signal; SIGKILL, SIGSTOP and glibc's own two are refused, harmlessly.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    // Past glibc, which hides the two signals that it keeps for itself: whoever started us may ignore those too.
+    let default = [0_u64; KERNEL_SIGACTION_WORDS];
+    for signal in 1..=KERNEL_SIGNALS {
+        // SAFETY: rt_sigaction reads a kernel sigaction of four words here, all zero, which is SIG_DFL without flags; the
+        // old one is not asked for; sets have eight bytes. SIGKILL and SIGSTOP are refused, harmlessly.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), std::ptr::null_mut::<u64>(), 8) };
     }
     // SAFETY: sigset_t is plain data that sigemptyset fills; both pointers are to a live local or null; a forked child
     // has one thread.
