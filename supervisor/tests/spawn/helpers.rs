@@ -72,7 +72,9 @@ pub(crate) async fn a_helper_that_leaves_a_child_behind_is_not_waited_for() {
 
 pub(crate) async fn a_missing_helper_names_the_step_and_the_errno() {
     let spawner = program::with_zygote().await;
-    for argv in [vec!["/nowhere/key".to_owned()], vec!["no-such-program-anywhere".to_owned()], Vec::new()] {
+    let bare = spawner.run(&["no-such-program-anywhere".to_owned()], None, program::DEADLINE).await;
+    assert_eq!(bare.expect_err("missing").step(), SetupStep::Exec);
+    for argv in [vec!["/nowhere/key".to_owned()], Vec::new()] {
         let error = spawner.run(&argv, None, program::DEADLINE).await.expect_err("missing");
         assert_eq!((error.step(), error.errno()), (SetupStep::Exec, libc::ENOENT), "{argv:?}");
     }

@@ -128,7 +128,14 @@ pub(crate) fn supervisor() -> ExitCode {
 pub(crate) fn heir() -> ExitCode {
     openrtc_supervisor::host::tree::become_subreaper().expect("become a subreaper");
     let sleep = std::env::args().nth(2).expect("the child's command line");
-    let before = running(&sleep).len();
+    let begun = Instant::now();
+    let before = loop {
+        match running(&sleep).len() {
+            // The shell's child has not become what it will be.
+            0 if begun.elapsed() < DEADLINE => std::thread::yield_now(),
+            before => break before,
+        }
+    };
     openrtc_supervisor::host::tree::sweep(Instant::now() + DEADLINE);
     println!("{before} before, {} after", running(&sleep).len());
     for pid in running(&sleep).into_iter().filter_map(rustix::process::Pid::from_raw) {
