@@ -2,6 +2,8 @@
 //!
 //! Owns: each host's link, record, liveness and end. Never: decides which host serves what.
 
+pub mod reap;
 pub mod record;
+pub mod tree;
 
 pub use record::{Gauges, HostRecord, Registry};
