@@ -2,6 +2,9 @@
 //!
 //! Owns: each host's link, record, liveness and end. Never: decides which host serves what.
 
+pub mod rate;
 pub mod record;
+pub mod redact;
 
 pub use record::{Gauges, HostRecord, Registry};
+pub use redact::Redactor;
