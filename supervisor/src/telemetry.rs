@@ -244,4 +244,10 @@ pub(crate) mod tests {
         let messages: Vec<_> = captured.rows().iter().map(|row| row["message"].as_str().unwrap().to_owned()).collect();
         assert_eq!(messages, ["trouble", "ours"]);
     }
+
+    #[test]
+    fn a_process_logs_once() {
+        let _telemetry = start(Format::Json, LevelFilter::OFF, Color::Auto).unwrap();
+        assert!(matches!(start(Format::Json, LevelFilter::OFF, Color::Auto), Err(TelemetryError::Twice(_))));
+    }
 }

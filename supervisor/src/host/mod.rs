@@ -2,9 +2,12 @@
 //!
 //! Owns: each host's link, record, liveness and end. Never: decides which host serves what.
 
+pub mod line;
+pub mod output;
 pub mod rate;
 pub mod record;
 pub mod redact;
 
+pub use output::{OutputReader, OutputTail};
 pub use record::{Gauges, HostRecord, Registry};
 pub use redact::Redactor;

@@ -296,3 +296,166 @@ fn warn_of(times: u64, observer: &str, what: &str) {
 pub(crate) fn unix_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc as blocking;
+
+    use super::super::{ObserverError, samples};
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// Does what the closure says with everything it is told.
+    struct Acts<F>(&'static str, F);
+
+    impl<F: AsyncFnMut(&Told) -> Taken + Send + 'static> Observer for Acts<F> {
+        fn name(&self) -> &str {
+            self.0
+        }
+
+        async fn on(&mut self, told: &Told, _at_unix_ms: u64) -> Taken {
+            (self.1)(told).await
+        }
+    }
+
+    fn acts<F: FnMut(&Told) -> Taken + Send + 'static>(name: &'static str, mut act: F) -> impl Observer {
+        Acts(name, async move |told: &Told| act(told))
+    }
+
+    fn tally(fanout: &Fanout, name: &str) -> ObserverTally {
+        fanout.tallies().into_iter().find(|tally| tally.name == name).unwrap()
+    }
+
+    /// Waits until it is true.
+    fn wait_for(what: &str, mut is_true: impl FnMut() -> bool) {
+        let deadline = std::time::Instant::now() + PATIENCE;
+        while !is_true() {
+            assert!(std::time::Instant::now() < deadline, "waited in vain for {what}");
+            std::thread::yield_now();
+        }
+    }
+
+    async fn shutdown(fanout: &Fanout) -> Vec<String> {
+        fanout.shutdown(Instant::now() + PATIENCE).await
+    }
+
+    #[tokio::test]
+    async fn a_stuck_observer_misses_counted_events_and_the_others_hear_all() {
+        let fanout = Fanout::default();
+        let (release, released) = blocking::channel::<()>();
+        // Blocks its whole thread, as a bad driver would; no timeout can end that.
+        fanout.add(acts("stuck", move |_| Ok(_ = released.recv()))).unwrap();
+        fanout.add(acts("brisk", |_| Ok(()))).unwrap();
+        let told = 3 * OBSERVER_QUEUED_MAX as u64;
+        for nth in 1..=told {
+            fanout.tell(samples::started());
+            wait_for("the brisk one", || tally(&fanout, "brisk").taken >= nth.saturating_sub(100));
+        }
+        wait_for("the brisk one", || tally(&fanout, "brisk").taken == told);
+        assert_eq!(tally(&fanout, "brisk").dropped, 0);
+        let stuck = tally(&fanout, "stuck");
+        assert_eq!(stuck.dropped + stuck.queued + 1, told, "{stuck:?}");
+        wait_for("time to pass", || tally(&fanout, "stuck").busy_ms > 0);
+        let unfinished = fanout.shutdown(Instant::now() + Duration::from_millis(50)).await;
+        assert_eq!(unfinished, ["stuck"]);
+        drop(release);
+        assert_eq!(shutdown(&fanout).await, Vec::<String>::new());
+        assert_eq!(tally(&fanout, "stuck").taken, told - stuck.dropped, "what had waited was heard in the end");
+    }
+
+    #[tokio::test]
+    async fn chatter_cannot_displace_a_session_s_end() {
+        let fanout = Fanout::default();
+        let (release, released) = blocking::channel::<()>();
+        fanout.add(acts("stuck", move |_| Ok(_ = released.recv()))).unwrap();
+        for _ in 0..2 * OBSERVER_QUEUED_MAX {
+            fanout.tell(samples::line("chatter"));
+        }
+        let dropped = tally(&fanout, "stuck").dropped;
+        assert!(dropped > 0);
+        (0..OBSERVER_RESERVED - 1).for_each(|_| fanout.tell(samples::failed()));
+        assert_eq!(tally(&fanout, "stuck").dropped, dropped);
+        drop(release);
+        shutdown(&fanout).await;
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_counted_and_the_observer_hears_what_comes_next() {
+        let fanout = Fanout::default();
+        let mut heard = 0;
+        let panics = acts("panics", move |_| {
+            heard += 1;
+            assert!(heard % 2 == 0, "odd ones are too much");
+            Ok(())
+        });
+        fanout.add(panics).unwrap();
+        fanout.add(acts("calm", |_| Ok(()))).unwrap();
+        (0..10).for_each(|_| fanout.tell(samples::started()));
+        assert_eq!(shutdown(&fanout).await, Vec::<String>::new());
+        let panics = tally(&fanout, "panics");
+        assert_eq!((panics.taken, panics.panicked), (5, 5));
+        assert_eq!(tally(&fanout, "calm").taken, 10);
+    }
+
+    #[tokio::test]
+    async fn a_hang_is_given_up_after_the_timeout_of_its_kind() {
+        let timeouts = Timeouts { start: Duration::from_millis(5), end: PATIENCE };
+        let fanout = Fanout::new(timeouts);
+        let hangs = Acts("hangs", async |told: &Told| match told {
+            Told::SessionStarted(..) => std::future::pending().await,
+            _ => Ok(tokio::time::sleep(Duration::from_millis(50)).await),
+        });
+        fanout.add(hangs).unwrap();
+        fanout.add(acts("calm", |_| Ok(()))).unwrap();
+        fanout.tell(samples::started());
+        fanout.tell(samples::failed());
+        assert_eq!(shutdown(&fanout).await, Vec::<String>::new());
+        let hangs = tally(&fanout, "hangs");
+        assert_eq!((hangs.timed_out, hangs.taken), (1, 1), "a start is given up, an end may take longer");
+        assert_eq!(tally(&fanout, "calm").taken, 2);
+    }
+
+    #[tokio::test]
+    async fn an_error_is_counted_and_nothing_else() {
+        let fanout = Fanout::default();
+        let refuses = |_: &Told| Err(ObserverError::Deliver { to: "nowhere".to_owned(), source: "closed".into() });
+        fanout.add(acts("refuses", refuses)).unwrap();
+        fanout.tell(samples::started());
+        shutdown(&fanout).await;
+        let tally = tally(&fanout, "refuses");
+        assert_eq!((tally.failed, tally.taken), (1, 0));
+    }
+
+    #[tokio::test]
+    async fn shutdown_lets_everything_that_waits_be_heard_and_flushed() {
+        struct Gathers(u32, blocking::Sender<u32>);
+        impl Observer for Gathers {
+            fn name(&self) -> &str {
+                "gathers"
+            }
+            async fn on_session_start(&mut self, _: &openrtc_ipc::SessionInfo, _: openrtc_ipc::HostId) -> Taken {
+                self.0 += 1;
+                Ok(())
+            }
+            async fn flush(&mut self) -> Taken {
+                Ok(_ = self.1.send(self.0))
+            }
+        }
+        let fanout = Fanout::default();
+        let (flushed, flushes) = blocking::channel();
+        fanout.add(Gathers(0, flushed)).unwrap();
+        (0..100).for_each(|_| fanout.tell(samples::started()));
+        shutdown(&fanout).await;
+        assert_eq!(flushes.iter().last(), Some(100));
+        fanout.tell(samples::started());
+        assert_eq!(tally(&fanout, "gathers").taken, 100, "after the end nothing is told");
+    }
+
+    #[test]
+    fn no_start_may_take_longer_than_the_drain() {
+        let timeouts = Timeouts::default();
+        assert_eq!(timeouts.within(Duration::from_secs(2)).start, Duration::from_secs(2));
+        assert_eq!(timeouts.within(Duration::from_secs(60)).start, Duration::from_secs(5));
+    }
+}

@@ -92,3 +92,82 @@ impl Observer for JsonlObserver {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples;
+    use super::*;
+
+    async fn rows(told: &[Told]) -> Vec<Value> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("observed.jsonl");
+        let mut observer = JsonlObserver::open(path.clone()).unwrap();
+        for told in told {
+            observer.on(told, 99).await.unwrap();
+        }
+        observer.flush().await.unwrap();
+        let text = std::fs::read_to_string(path).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    #[tokio::test]
+    async fn each_thing_told_is_one_row_with_every_field() {
+        let told = samples::every();
+        let rows = rows(&told).await;
+        assert_eq!(rows.len(), told.len());
+        for row in &rows {
+            let keys: Vec<_> = row.as_object().unwrap().keys().map(String::as_str).collect();
+            let mut expected = ["kind", "tenant", "session_id", "agent_name", "host", "at_unix_ms", "payload"].to_vec();
+            expected.sort_unstable();
+            assert_eq!(keys, expected, "{row}");
+            assert!(row["payload"].is_object(), "{row}");
+        }
+        let mut kinds: Vec<_> = rows.iter().map(|row| row["kind"].as_str().unwrap()).collect();
+        kinds.dedup();
+        let expected =
+            ["session_start", "session_event", "session_end", "host_up", "host_down", "log", "notice", "snapshot"];
+        assert_eq!(kinds, expected);
+    }
+
+    #[tokio::test]
+    async fn a_session_s_rows_say_whose_where_and_why() {
+        let rows = rows(&[samples::started(), samples::failed(), samples::died()]).await;
+        for row in &rows[..2] {
+            assert_eq!(row["tenant"], "acme-corp");
+            assert_eq!(row["session_id"], "s-1a2b3c4d-17");
+            assert_eq!(row["agent_name"], "support", "the agent that ran it, not the one first chosen");
+            assert_eq!(row["host"], "h3.1");
+        }
+        assert_eq!(rows[0]["at_unix_ms"], 99);
+        assert_eq!(rows[0]["payload"]["metadata"]["tenant"], "acme-corp");
+        assert_eq!(rows[1]["at_unix_ms"], 6);
+        assert_eq!(rows[1]["payload"]["status"], "failed");
+        assert_eq!(rows[1]["payload"]["reason"], "host_exit");
+        assert_eq!(rows[1]["payload"]["reason_details"], json!({ "code": 3 }));
+        assert_eq!(rows[1]["payload"]["usage"]["llm_tokens_in"], 7);
+        assert_eq!(rows[2]["payload"]["reason"], "mem_watchdog");
+        assert_eq!(rows[2]["payload"]["sessions"], json!(["s-1a2b3c4d-17"]));
+        assert_eq!(rows[2]["payload"]["evidence"]["last_stderr"], "MemoryError");
+    }
+
+    #[tokio::test]
+    async fn events_are_spelt_as_command_agents_spell_them() {
+        let rows = rows(&samples::every()).await;
+        let types: Vec<_> = rows.iter().filter_map(|row| row["payload"]["type"].as_str()).collect();
+        assert_eq!(types, ["turn", "usage", "latency", "state", "log", "custom"]);
+        assert_eq!(rows[1]["payload"]["speaker"], "user");
+        assert_eq!(rows[6]["payload"]["data"], json!({ "value": 1 }));
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_costs_errors_and_later_a_gap_row_and_is_never_fatal() {
+        let mut observer = JsonlObserver::open("/dev/full".into()).unwrap();
+        let long = samples::line(&"x".repeat(16 * 1024));
+        let mut failures = 0;
+        for _ in 0..400 {
+            failures += u32::from(observer.on(&long, 1).await.is_err());
+        }
+        assert!(failures > 0);
+        observer.flush().await.unwrap();
+    }
+}

@@ -169,3 +169,82 @@ fn log_notice(notice: &Notice) {
         Notice::DrainStarted { tenant: None } => tracing::info!(target: "openrtc.supervisor", "draining"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::super::{Told, samples};
+    use super::*;
+    use crate::telemetry::Style;
+    use crate::telemetry::tests::Captured;
+
+    async fn rows(told: &[Told]) -> Vec<Value> {
+        let (captured, _guard) = Captured::start(Style::Json);
+        for told in told {
+            LogObserver.on(told, 1).await.unwrap();
+        }
+        captured.rows()
+    }
+
+    #[tokio::test]
+    async fn everything_told_is_one_line_except_snapshots() {
+        let told = samples::every();
+        assert_eq!(rows(&told).await.len(), told.len() - 1);
+    }
+
+    #[tokio::test]
+    async fn a_breaker_s_lines_are_openrtcs() {
+        let closed = Told::Notice(Notice::BreakerClosed { tenant: samples::tenant() });
+        let rows = rows(&[samples::opened(), closed]).await;
+        let opened =
+            "[circuit-breaker] tenant 'acme-corp' opened after 4/5 failures; rejecting its new sessions for 30s";
+        assert_eq!(rows[0]["message"], opened);
+        assert_eq!((&rows[0]["level"], &rows[0]["tenant"]), (&"WARNING".into(), &"acme-corp".into()));
+        assert_eq!(rows[1]["message"], "[circuit-breaker] tenant 'acme-corp' recovered");
+    }
+
+    #[tokio::test]
+    async fn a_host_s_death_is_one_warning_that_names_the_reason_and_the_lost_sessions() {
+        let rows = rows(&[samples::died()]).await;
+        assert_eq!(rows.len(), 1);
+        let message = "host died: mem_watchdog (limit_bytes 200, observed_bytes 210); lost sessions s-1a2b3c4d-17";
+        assert_eq!((&rows[0]["level"], &rows[0]["message"]), (&"WARNING".into(), &message.into()));
+        assert_eq!((&rows[0]["host"], &rows[0]["last_stderr"]), (&"h3.1".into(), &"MemoryError".into()));
+    }
+
+    #[tokio::test]
+    async fn a_host_that_went_as_it_should_is_no_warning() {
+        let down = |exit, sessions| Told::HostDown { plan: samples::plan(), exit, evidence: None, sessions };
+        let told = [
+            down(Some(Exit::Drained), vec![]),
+            down(Some(Exit::Drained), vec![samples::SESSION]),
+            down(Some(Exit::Exited { code: 1, hint: None }), vec![]),
+            down(None, vec![]),
+        ];
+        let levels: Vec<_> = rows(&told).await.iter().map(|row| row["level"].as_str().unwrap().to_owned()).collect();
+        assert_eq!(levels, ["INFO", "WARNING", "WARNING", "WARNING"]);
+    }
+
+    #[tokio::test]
+    async fn a_session_s_lines_carry_its_stamp_and_not_what_was_said() {
+        let rows = rows(&samples::every()).await;
+        for row in &rows[..8] {
+            assert_eq!(row["tenant"], "acme-corp", "{row}");
+            assert_eq!(row["session_id"], "s-1a2b3c4d-17", "{row}");
+            assert_eq!(row["agent_name"], "support", "{row}");
+        }
+        assert!(rows.iter().all(|row| !row.to_string().contains("hello")));
+        assert_eq!((&rows[5]["level"], &rows[5]["message"]), (&"ERROR".into(), &"no answer".into()));
+        assert_eq!(rows[7]["message"], "session ended: failed, host_exit (code 3): it broke");
+    }
+
+    #[tokio::test]
+    async fn tenants_that_nobody_configured_are_warned_of() {
+        let ran = Told::Notice(Notice::RanAsDefault { room: "lobby".to_owned() });
+        let rows = rows(&[Told::Notice(Notice::UnconfiguredTenant { tenant: samples::tenant() }), ran]).await;
+        assert!(rows[0]["message"].as_str().unwrap().contains("falling back to the agent/pool provider defaults"));
+        assert!(rows[1]["message"].as_str().unwrap().contains("room lobby ran as the default tenant"));
+        assert!(rows.iter().all(|row| row["level"] == "WARNING"));
+    }
+}

@@ -146,3 +146,90 @@ impl Drop for MetricsJsonlObserver {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use openrtc_policy::Reason;
+
+    use super::super::{Told, samples};
+    use super::*;
+
+    async fn rows(told: Vec<Told>, interval: Duration) -> Vec<Value> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("openrtc-metrics.jsonl");
+        std::fs::write(&path, "rows of the run before\n").unwrap();
+        let mut observer = MetricsJsonlObserver::open(path.clone(), interval, None).unwrap();
+        for told in told {
+            observer.on(&told, 1).await.unwrap();
+        }
+        drop(observer);
+        let text = std::fs::read_to_string(path).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    fn snapshot() -> Told {
+        Told::Snapshot(std::sync::Arc::new(json!({ "timestamp": 1.5, "active_sessions": 1 })))
+    }
+
+    fn events(rows: &[Value]) -> Vec<&str> {
+        rows.iter().filter_map(|row| row["payload"]["event"].as_str()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_row_has_openrtcs_envelope_with_sorted_keys() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("metrics.jsonl");
+        let mut observer = MetricsJsonlObserver::open(path.clone(), Duration::ZERO, None).unwrap();
+        observer.on(&snapshot(), 1).await.unwrap();
+        observer.flush().await.unwrap();
+        let text = std::fs::read_to_string(path).unwrap();
+        let start = r#"{"kind": "snapshot", "payload": {"active_sessions": 1, "timestamp": 1.5}, "schema_version": 2, "seq": 1, "wall_time_unix": "#;
+        assert!(text.starts_with(start), "{text}");
+        let row: Value = serde_json::from_str(&text).unwrap();
+        assert!(row["wall_time_unix"].as_f64().unwrap() > 1.7e9);
+    }
+
+    #[tokio::test]
+    async fn a_snapshot_comes_first_then_the_events_since_the_last() {
+        let told = vec![samples::started(), snapshot(), samples::ended(Status::Success, Reason::Completed, None)];
+        let rows = rows(told, Duration::ZERO).await;
+        let kinds: Vec<_> = rows.iter().map(|row| row["kind"].as_str().unwrap()).collect();
+        assert_eq!(kinds, ["snapshot", "event", "event"]);
+        assert_eq!(events(&rows), ["session_started", "session_finished"]);
+        assert_eq!(
+            rows[1]["payload"],
+            json!({ "event": "session_started", "agent": "support", "tenant": "acme-corp" })
+        );
+        let seqs: Vec<_> = rows.iter().map(|row| row["seq"].as_u64().unwrap()).collect();
+        assert_eq!(seqs, [1, 2, 3]);
+    }
+
+    #[tokio::test]
+    async fn a_failure_is_a_failed_row_and_a_finished_row() {
+        let error = "é".repeat(600);
+        let rows = rows(vec![samples::ended(Status::Failed, Reason::MemoryLimit, Some(&error))], Duration::ZERO).await;
+        assert_eq!(events(&rows), ["session_failed", "session_finished"]);
+        let said = rows[0]["payload"]["error"].as_str().unwrap();
+        assert!(said.starts_with("memory_limit: é"));
+        assert_eq!(said.chars().count(), 500);
+        assert_eq!(rows[1]["payload"].get("error"), None);
+        let cancelled = self::rows(vec![samples::ended(Status::Cancelled, Reason::OperatorKill, None)], Duration::ZERO);
+        assert_eq!(events(&cancelled.await), ["session_finished"]);
+    }
+
+    #[tokio::test]
+    async fn events_beyond_the_bound_are_counted_in_a_row_of_their_own() {
+        let mut told: Vec<_> = (0..300).map(|_| samples::started()).collect();
+        told.push(snapshot());
+        let rows = rows(told, Duration::ZERO).await;
+        assert_eq!(rows.len(), 1 + METRICS_EVENTS_MAX + 1);
+        let overflow = json!({ "event": "metrics_stream_overflow", "agent": "__openrtc__", "overflow_dropped": 44 });
+        assert_eq!(rows.last().unwrap()["payload"], overflow);
+    }
+
+    #[tokio::test]
+    async fn snapshots_that_come_too_soon_are_passed_over() {
+        let rows = rows(vec![snapshot(), snapshot(), snapshot()], Duration::from_secs(3600)).await;
+        assert_eq!(rows.len(), 1);
+    }
+}

@@ -37,6 +37,8 @@ mod file;
 pub mod jsonl;
 pub mod log;
 pub mod metrics_jsonl;
+#[cfg(test)]
+pub(crate) mod samples;
 mod words;
 
 pub use fanout::{Fanout, ObserverTally, Timeouts};
