@@ -13,8 +13,8 @@ use openrtc_policy::bounds::OBSERVER_FILE_BYTES_PENDING_MAX;
 
 use super::{ObserverError, Taken};
 
-/// After a write that failed, the next is tried this much later.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// After a write that took nothing, the next is tried this much later.
+const RETRY_AFTER: Duration = Duration::from_millis(100);
 /// So much may gather before it is written without a flush.
 const GATHERED_BYTES: usize = 64 * 1024;
 
@@ -76,7 +76,7 @@ impl RowFile {
         if self.pending.len() >= GATHERED_BYTES { self.flush() } else { Ok(()) }
     }
 
-    /// Writes what is pending. After a failure it does so again only when a second has passed.
+    /// Writes what is pending. After one that took nothing it does so again only after a moment.
     pub(super) fn flush(&mut self) -> Taken {
         if self.failed_at.is_some_and(|failed_at| failed_at.elapsed() < RETRY_AFTER) {
             return Ok(());
@@ -98,7 +98,7 @@ impl RowFile {
         }
         // What was taken is gone for good, so that a row that was cut off goes on where it stopped.
         self.pending.drain(..written);
-        self.failed_at = result.is_err().then(Instant::now);
+        self.failed_at = (result.is_err() && written == 0).then(Instant::now);
         result.map_err(|source| ObserverError::Write { path: self.path.clone(), source })
     }
 

@@ -95,6 +95,10 @@ impl Observer for JsonlObserver {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::OpenOptions;
+    use std::io::{BufRead, BufReader};
+    use std::time::{Duration, Instant};
+
     use super::super::samples;
     use super::*;
 
@@ -160,14 +164,41 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_full_disk_costs_errors_and_later_a_gap_row_and_is_never_fatal() {
-        let mut observer = JsonlObserver::open("/dev/full".into()).unwrap();
+    async fn when_there_is_no_room_rows_are_lost_with_a_count_and_the_rest_is_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pipe");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        // Opened for both, so that opening does not wait for the other end.
+        let reader = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        let wide = nix::fcntl::FcntlArg::F_SETPIPE_SZ(1024 * 1024);
+        nix::fcntl::fcntl(&reader, wide).unwrap();
+        let mut observer = JsonlObserver::open(path).unwrap();
         let long = samples::line(&"x".repeat(16 * 1024));
         let mut failures = 0;
-        for _ in 0..400 {
+        let told = 400;
+        for _ in 0..told {
             failures += u32::from(observer.on(&long, 1).await.is_err());
         }
-        assert!(failures > 0);
-        observer.flush().await.unwrap();
+        assert!(failures > 0, "a full pipe is an error");
+        // Now somebody makes room.
+        let reading = std::thread::spawn(move || {
+            let rows = BufReader::new(reader).lines().map(|row| serde_json::from_str::<Value>(&row.unwrap()).unwrap());
+            let mut whole = 0;
+            for row in rows {
+                if row["kind"] == "gap" {
+                    return (whole, row["payload"]["rows_dropped"].as_u64().unwrap());
+                }
+                whole += 1;
+            }
+            panic!("the pipe ended without a gap row");
+        });
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !reading.is_finished() {
+            assert!(Instant::now() < deadline, "no gap row came");
+            _ = observer.flush().await;
+        }
+        let (whole, dropped) = reading.join().unwrap();
+        assert!(dropped > 0);
+        assert_eq!(whole + dropped, told);
     }
 }
