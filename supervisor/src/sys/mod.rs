@@ -1,1 +1,3 @@
 //! System calls. The only unsafe in this crate.
+
+pub mod inherited;
