@@ -58,7 +58,7 @@ def main():
     session = json.loads(sys.stdin.readline())
     pace = float(session.get("metadata", {}).get("pace", 1))
     events = os.fdopen(3, "w", buffering=1)
-    print("session", session.get("session"), "of", os.environ.get("OPENRTC_TENANT"), flush=True)
+    print("session", session.get("session_id"), "of", os.environ.get("OPENRTC_TENANT"), flush=True)
 
     def emit(**event):
         events.write(json.dumps(event) + "\n")

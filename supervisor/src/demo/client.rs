@@ -3,7 +3,6 @@
 //! Owns: requests, and reading answers into the few figures the demo needs. Never: reaches into the supervisor; what
 //! is read here any client could read.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,8 +11,10 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use serde::Serialize;
-use serde_json::{Value, json};
+use openrtc_control_api::{DispatchRequest, DispatchResponse, Problem, Snapshot};
+use openrtc_policy::RejectReason;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::net::UnixStream;
 
 /// Bytes of an answer. Longer: an error.
@@ -106,6 +107,8 @@ pub enum Answer {
         status: String,
         /// Why it ended.
         reason: String,
+        /// How its host exited, if that ended it: the stable reason, such as `oom_own_limit`.
+        exit: Option<String>,
     },
     /// It was refused.
     Rejected {
@@ -114,41 +117,6 @@ pub enum Answer {
         /// When to ask again, in milliseconds, where known.
         retry_after_ms: Option<u64>,
     },
-}
-
-/// One wall as the supervisor vouches for it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct WallSeen {
-    /// Its name.
-    pub wall: String,
-    /// `kernel`, `sampled` or `absent`.
-    pub strength: String,
-    /// By which means, or why it is absent.
-    pub means: String,
-}
-
-/// One host in a snapshot.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct HostSeen {
-    /// Whose.
-    pub tenant: String,
-    /// Memory of its own whole tree.
-    pub memory_mb: f64,
-    /// CPU, 100 being one core.
-    pub cpu_pct: f64,
-    /// The walls around it.
-    pub walls: Vec<WallSeen>,
-}
-
-/// What the demo reads of a snapshot.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Snapshot {
-    /// Live hosts.
-    pub hosts: Vec<HostSeen>,
-    /// Live sessions by tenant.
-    pub sessions: BTreeMap<String, u64>,
-    /// State of each tenant's breaker.
-    pub breakers: BTreeMap<String, String>,
 }
 
 /// What happened in a session, from the observer's file.
@@ -199,7 +167,7 @@ impl Client {
         Self { socket, token_file, events }
     }
 
-    async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Result<(StatusCode, Value), ClientError> {
+    async fn ask(&self, method: Method, path: &str, body: Bytes) -> Result<(StatusCode, Bytes), ClientError> {
         let what = format!("{method} {path}");
         let answer = tokio::time::timeout(ANSWER_DEADLINE, self.exchange(method, path, body, &what)).await;
         answer.unwrap_or_else(|_| Err(ClientError::Answer { what, detail: "none within 60 s".to_owned() }))
@@ -209,9 +177,9 @@ impl Client {
         &self,
         method: Method,
         path: &str,
-        body: Option<Value>,
+        body: Bytes,
         what: &str,
-    ) -> Result<(StatusCode, Value), ClientError> {
+    ) -> Result<(StatusCode, Bytes), ClientError> {
         let token = tokio::fs::read_to_string(&self.token_file)
             .await
             .map_err(|source| ClientError::Token { path: self.token_file.clone(), source })?;
@@ -229,23 +197,14 @@ impl Client {
             .header("host", "localhost")
             .header("authorization", format!("Bearer {}", token.trim()))
             .header("content-type", "application/json")
-            .body(Full::new(body.map(|body| Bytes::from(body.to_string())).unwrap_or_default()))
+            .body(Full::new(body))
             .map_err(|error| answer(error.to_string()))?;
         let response = sender.send_request(request).await.map_err(http)?;
         let status = response.status();
         let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
         let bytes = body.map_err(|error| answer(error.to_string()))?.to_bytes();
         connection.abort();
-        if bytes.is_empty() {
-            return Ok((status, Value::Null));
-        }
-        let value = serde_json::from_slice(&bytes).map_err(|error| answer(format!("{status}, {error}")))?;
-        Ok((status, value))
-    }
-
-    async fn get(&self, path: &str) -> Result<Value, ClientError> {
-        let (status, value) = self.ask(Method::GET, path, None).await?;
-        if status.is_success() { Ok(value) } else { Err(refused(&format!("GET {path}"), status, &value)) }
+        Ok((status, bytes))
     }
 
     /// Asks for a session and waits for its end.
@@ -253,23 +212,32 @@ impl Client {
     /// # Errors
     /// When there is no understandable answer; a refusal by admission is an [`Answer`].
     pub async fn dispatch(&self, ask: &Ask) -> Result<Answer, ClientError> {
-        let body = json!({
-            "room": ask.room, "tenant": ask.tenant, "agent": ask.agent, "metadata": ask.metadata.to_string(),
-            "input": ask.input, "wait": true,
-        });
-        let (status, value) = self.ask(Method::POST, "/v1/dispatch", Some(body)).await?;
-        if status == StatusCode::CONFLICT || value.get("reason").is_some() {
-            let retry_after_ms = value.get("retry_after_s").and_then(Value::as_f64).map(|s| (s * 1000.0).ceil() as u64);
-            return Ok(Answer::Rejected { reason: text(&value, "reason"), retry_after_ms });
+        let what = "POST /v1/dispatch";
+        let request = DispatchRequest {
+            room: ask.room.clone(),
+            tenant: Some(ask.tenant.to_owned()),
+            agent: Some(ask.agent.to_owned()),
+            metadata: Some(ask.metadata.to_string()),
+            room_metadata: None,
+            input: ask.input.clone(),
+            wait: true,
+        };
+        let body = serde_json::to_vec(&request).map_err(|error| malformed(what, &error))?;
+        let (status, bytes) = self.ask(Method::POST, "/v1/dispatch", body.into()).await?;
+        if !status.is_success() {
+            let problem: Problem = read(what, status, &bytes)?;
+            let by_admission = RejectReason::ALL.iter().any(|reason| reason.name() == problem.reason);
+            return if by_admission { Ok(rejected(problem)) } else { Err(refused(what, status, &bytes)) };
         }
-        match (value.get("admitted"), value.get("ended")) {
-            (Some(admitted), Some(ended)) if status.is_success() => Ok(Answer::Ended {
-                session: text(admitted, "session"),
-                status: text(ended, "status"),
-                reason: text(ended, "reason"),
-            }),
-            _ => Err(refused("POST /v1/dispatch", status, &value)),
-        }
+        let response: DispatchResponse = read(what, status, &bytes)?;
+        let ended = response.ended.ok_or_else(|| refused(what, status, &bytes))?;
+        let exit = ended.exit.as_ref().and_then(|exit| exit.get("reason")?.as_str());
+        Ok(Answer::Ended {
+            session: ended.session_id,
+            status: ended.status,
+            reason: ended.reason,
+            exit: exit.map(str::to_owned),
+        })
     }
 
     /// The supervisor's view of now.
@@ -277,32 +245,11 @@ impl Client {
     /// # Errors
     /// When there is no understandable answer.
     pub async fn snapshot(&self) -> Result<Snapshot, ClientError> {
-        let value = self.get("/v1/snapshot").await?;
-        let hosts = value.get("hosts").and_then(Value::as_array).map(|hosts| hosts.iter().map(host_seen).collect());
-        let sessions = value
-            .get("sessions_by_tenant")
-            .and_then(Value::as_object)
-            .map(|counts| counts.iter().map(|(tenant, count)| (tenant.clone(), count.as_u64().unwrap_or(0))).collect());
-        let breakers = value.get("breakers").and_then(Value::as_object).map(|breakers| {
-            breakers.iter().map(|(tenant, breaker)| (tenant.clone(), text(breaker, "state"))).collect()
-        });
-        Ok(Snapshot {
-            hosts: hosts.unwrap_or_default(),
-            sessions: sessions.unwrap_or_default(),
-            breakers: breakers.unwrap_or_default(),
-        })
-    }
-
-    /// How the host of an ended session exited, if that ended it: the stable reason, such as `oom_own_limit`.
-    ///
-    /// # Errors
-    /// When there is no understandable answer.
-    pub async fn exit_of(&self, session: &str) -> Result<Option<String>, ClientError> {
-        let value = self.get("/v1/sessions?ended=true").await?;
-        let rows = value.as_array().or_else(|| value.get("sessions").and_then(Value::as_array));
-        let row = rows.into_iter().flatten().find(|row| text(row, "session_id") == session);
-        let exit = row.and_then(|row| row.get("exit")).filter(|exit| !exit.is_null());
-        Ok(exit.map(|exit| exit.as_str().map_or_else(|| text(exit, "reason"), str::to_owned)))
+        let (status, bytes) = self.ask(Method::GET, "/v1/snapshot", Bytes::new()).await?;
+        if !status.is_success() {
+            return Err(refused("GET /v1/snapshot", status, &bytes));
+        }
+        read("GET /v1/snapshot", status, &bytes)
     }
 
     /// Asks the supervisor to finish.
@@ -310,8 +257,8 @@ impl Client {
     /// # Errors
     /// When there is no understandable answer.
     pub async fn shutdown(&self) -> Result<(), ClientError> {
-        let (status, value) = self.ask(Method::POST, "/v1/shutdown", None).await?;
-        if status.is_success() { Ok(()) } else { Err(refused("POST /v1/shutdown", status, &value)) }
+        let (status, bytes) = self.ask(Method::POST, "/v1/shutdown", Bytes::new()).await?;
+        if status.is_success() { Ok(()) } else { Err(refused("POST /v1/shutdown", status, &bytes)) }
     }
 
     /// What the observer has written so far. A last line that is not whole is left for the next time.
@@ -326,36 +273,23 @@ impl Client {
     }
 }
 
-fn refused(what: &str, status: StatusCode, value: &Value) -> ClientError {
-    ClientError::Refused { what: what.to_owned(), status: status.as_u16(), detail: value.to_string() }
+fn refused(what: &str, status: StatusCode, bytes: &Bytes) -> ClientError {
+    let detail = String::from_utf8_lossy(bytes).into_owned();
+    ClientError::Refused { what: what.to_owned(), status: status.as_u16(), detail }
 }
 
-/// A field as text; empty if it is not there. A reason with particulars (`{"reason": "host_signal", "signal": 6}`) is
-/// its name.
-fn text(value: &Value, key: &str) -> String {
-    match value.get(key) {
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Object(inner)) => inner.get(key).and_then(Value::as_str).unwrap_or_default().to_owned(),
-        _ => String::new(),
-    }
+fn malformed(what: &str, error: &serde_json::Error) -> ClientError {
+    ClientError::Answer { what: what.to_owned(), detail: error.to_string() }
 }
 
-fn host_seen(host: &Value) -> HostSeen {
-    let number = |key: &str| host.get(key).and_then(Value::as_f64).unwrap_or(0.0);
-    let walls = host.get("walls").and_then(Value::as_array).into_iter().flatten();
-    HostSeen {
-        tenant: text(host, "tenant"),
-        memory_mb: number("memory_mb"),
-        cpu_pct: number("cpu_pct"),
-        walls: walls.filter_map(wall_seen).collect(),
-    }
+fn read<T: DeserializeOwned>(what: &str, status: StatusCode, bytes: &Bytes) -> Result<T, ClientError> {
+    let detail = |error| format!("{status}, {error}");
+    serde_json::from_slice(bytes).map_err(|error| ClientError::Answer { what: what.to_owned(), detail: detail(error) })
 }
 
-/// A wall as `{"wall": "memory", "state": {"kernel": "cgroup v2"}, …}`.
-fn wall_seen(wall: &Value) -> Option<WallSeen> {
-    let (strength, means) = wall.get("state")?.as_object()?.iter().next()?;
-    let means = means.as_str().unwrap_or_default().to_owned();
-    Some(WallSeen { wall: text(wall, "wall"), strength: strength.clone(), means })
+fn rejected(problem: Problem) -> Answer {
+    let retry_after_ms = problem.retry_after_s.map(|seconds| (seconds * 1000.0).ceil() as u64);
+    Answer::Rejected { reason: problem.reason, retry_after_ms }
 }
 
 /// One line of the observer's file; `None` for lines about other things.
@@ -392,6 +326,8 @@ fn what_happened(value: &Value) -> Option<What> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn line(event: Value) -> String {
@@ -427,13 +363,5 @@ mod tests {
         assert_eq!(happening(end).unwrap().what, What::Ended);
         assert_eq!(happening(r#"{"kind":"host_up","tenant":"acme","at_unix_ms":9}"#), None);
         assert_eq!(happening("{\"kind\":\"sess"), None);
-    }
-
-    #[test]
-    fn a_wall_is_read_with_its_strength_and_means() {
-        let wall = json!({"wall": "memory", "state": {"sampled": "every 250 ms"}, "evidence": "observed"});
-        let seen = wall_seen(&wall).unwrap();
-        assert_eq!((seen.wall.as_str(), seen.strength.as_str()), ("memory", "sampled"));
-        assert_eq!(wall_seen(&json!({"wall": "memory"})), None);
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! Owns: the definition of each figure. Never: holds one against a limit.
 
+use openrtc_control_api::WallRow;
 use serde_json::Value;
 
-use super::client::{Answer, Happening, WallSeen, What};
+use super::client::{Answer, Happening, What};
 use super::config::WALL_MB;
 use super::measure::{Lateness, lateness};
 use super::story::Told;
@@ -39,8 +40,6 @@ pub struct Evidence {
     pub attack: Window,
     /// The hog behind its wall.
     pub hog: Option<Answer>,
-    /// How its host exited.
-    pub hog_exit: Option<String>,
     /// The spinner.
     pub spin: Option<Answer>,
     /// The hog without its wall.
@@ -50,7 +49,7 @@ pub struct Evidence {
     /// What the breaker did.
     pub breaker: Breaker,
     /// The walls around the hostile tenant's host.
-    pub walls: Vec<WallSeen>,
+    pub walls: Vec<WallRow>,
     /// What the observer wrote.
     pub happenings: Vec<Happening>,
 }
@@ -118,7 +117,7 @@ impl Evidence {
         }
     }
 
-    fn wall(&self, name: &str) -> Option<WallSeen> {
+    fn wall(&self, name: &str) -> Option<WallRow> {
         self.walls.iter().find(|wall| wall.wall == name).cloned()
     }
 
@@ -130,14 +129,14 @@ impl Evidence {
         let within_micros = steps.clone().filter(|(mb, _)| *mb < WALL_MB).map(|(_, micros)| micros).max();
         let ended_ms = self.of(answer).iter().filter(|it| it.what == What::Ended).map(|it| it.at_unix_ms).next();
         let took = within_micros.zip(ended_ms).map(|(micros, ended_ms)| ended_ms.saturating_sub(micros / 1000));
-        let session_reason = match answer {
-            Some(Answer::Ended { reason, .. }) => reason.clone(),
-            Some(Answer::Rejected { reason, .. }) => format!("refused ({reason})"),
-            None => String::new(),
+        let (session_reason, host_exit) = match answer {
+            Some(Answer::Ended { reason, exit, .. }) => (reason.clone(), exit.clone()),
+            Some(Answer::Rejected { reason, .. }) => (format!("refused ({reason})"), None),
+            None => (String::new(), None),
         };
         Hog {
             session_reason,
-            host_exit: self.hog_exit.clone(),
+            host_exit,
             touched_mb: steps.map(|(mb, _)| mb).max().unwrap_or(0),
             refused_at_mb: self.customs(answer, "hog_refused").first().map(|data| figure(data, "mb")),
             stopped_within_ms: took,
@@ -197,7 +196,8 @@ mod tests {
     use super::*;
 
     fn ended(session: &str, status: &str, reason: &str) -> Answer {
-        Answer::Ended { session: session.to_owned(), status: status.to_owned(), reason: reason.to_owned() }
+        let (session, status, reason) = (session.to_owned(), status.to_owned(), reason.to_owned());
+        Answer::Ended { session, status, reason, exit: Some("mem_watchdog".to_owned()) }
     }
 
     fn happening(session: &str, at_unix_ms: u64, what: What) -> Happening {
@@ -226,6 +226,7 @@ mod tests {
         ];
         let hog = evidence.hog();
         assert_eq!((hog.stopped_within_ms, hog.touched_mb, hog.refused_at_mb), (Some(250), 240, Some(240)));
+        assert_eq!(hog.host_exit.as_deref(), Some("mem_watchdog"));
         evidence.happenings.truncate(5);
         assert_eq!(evidence.hog().stopped_within_ms, None);
     }

@@ -146,7 +146,7 @@ fn print_text(summary: &Summary, screen: Screen) {
         println!("\nWeaker or absent walls on this machine:");
     }
     for wall in &verdict.weaker_walls {
-        println!("  {:<13} {:<8} {}", wall.wall, wall.strength, wrapped(&wall.means, 25));
+        println!("  {:<13} {:<8} {}", wall.wall, verdict::told(wall.strength), wrapped(&wall.by, 25));
     }
     println!("\nNext:");
     for command in &summary.next {

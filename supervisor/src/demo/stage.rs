@@ -324,6 +324,7 @@ mod tests {
         let outer = tempfile::Builder::new().tempdir_in("/tmp").unwrap();
         let hidden = outer.path().join("hidden");
         fs::create_dir(&hidden).unwrap();
+        fs::set_permissions(outer.path(), Permissions::from_mode(0o700)).unwrap();
         let error = make_dir(&[hidden.clone(), PathBuf::from("/nowhere")]).unwrap_err().to_string();
         assert!(error.contains("hidden cannot be traversed") && error.contains("/nowhere is not there"), "{error}");
         fs::set_permissions(outer.path(), Permissions::from_mode(0o755)).unwrap();

@@ -172,9 +172,6 @@ async fn attack(stage: &Stage, board: &Board, evidence: &mut Evidence) -> Result
     let greed = json!({"stop_mb": (2 * stop_mb()).to_string(), "seconds": "3", "hold_s": "3"});
     let hog = attacker.act("hog", greed).await?;
     evidence.breaker.failed_sessions = u64::from(matches!(&hog, Answer::Ended { status, .. } if status == "failed"));
-    if let Answer::Ended { session, .. } = &hog {
-        evidence.hog_exit = stage.client.exit_of(session).await?;
-    }
     evidence.hog = Some(hog);
     evidence.spin = Some(attacker.act("spin", json!({"seconds": SPIN_S.to_string()})).await?);
     attacker.crash(&mut evidence.breaker).await?;

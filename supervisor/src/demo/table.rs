@@ -7,8 +7,12 @@ use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::client::{Snapshot, WallSeen};
+use openrtc_control_api::{Snapshot, WallRow};
+
 use super::config::{HOSTILE, SIBLINGS, UNWALLED};
+
+/// Bytes of a MiB.
+const MIB: f64 = 1_048_576.0;
 
 /// Where and how progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +44,7 @@ impl Screen {
 /// What was last seen of a tenant.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Row {
-    sessions: u64,
+    sessions: u32,
     memory_mb: f64,
     cpu_pct: f64,
     breaker: String,
@@ -51,7 +55,7 @@ struct Row {
 struct Seen {
     phase: String,
     rows: BTreeMap<&'static str, Row>,
-    walls: BTreeMap<&'static str, Vec<WallSeen>>,
+    walls: BTreeMap<&'static str, Vec<WallRow>>,
     lines_drawn: usize,
 }
 
@@ -97,17 +101,18 @@ impl Board {
                 seen.walls.insert(tenant, host.walls.clone());
             }
             let row = seen.rows.entry(tenant).or_default();
-            row.sessions = snapshot.sessions.get(tenant).copied().unwrap_or(0);
-            row.memory_mb = hosts().map(|host| host.memory_mb).sum();
+            row.sessions = snapshot.sessions_by_tenant.get(tenant).copied().unwrap_or(0);
+            row.memory_mb = hosts().map(|host| host.memory_bytes as f64 / MIB).sum();
             row.cpu_pct = hosts().map(|host| host.cpu_pct).sum();
-            row.breaker = snapshot.breakers.get(tenant).cloned().unwrap_or_else(|| "closed".to_owned());
+            let breaker = snapshot.breakers.iter().find(|breaker| breaker.tenant == tenant);
+            row.breaker = breaker.map_or("closed", |breaker| &breaker.state).to_owned();
         }
         drop(seen);
         self.draw();
     }
 
     /// The walls last seen around a host of this tenant.
-    pub fn walls(&self, tenant: &str) -> Vec<WallSeen> {
+    pub fn walls(&self, tenant: &str) -> Vec<WallRow> {
         self.seen().walls.get(tenant).cloned().unwrap_or_default()
     }
 
@@ -145,17 +150,28 @@ fn render(phase: &str, rows: &BTreeMap<&'static str, Row>, color: bool) -> Vec<S
 
 #[cfg(test)]
 mod tests {
-    use super::super::client::HostSeen;
+    use serde_json::json;
+
     use super::*;
+
+    fn host(walls: serde_json::Value) -> serde_json::Value {
+        json!({
+            "host": "h1.1", "tenant": HOSTILE, "runtime": "command", "scope": "tenant", "state": "ready",
+            "sessions": [], "memory_bytes": 105_276_000, "memory_peak_bytes": 0, "cpu_pct": 99.6, "cpu_s": 0.0,
+            "processes": 1, "ping_ms": 0.0, "dropped": 0, "walls": walls,
+        })
+    }
 
     fn board() -> Board {
         let board = Board::new(Screen::Aside);
-        let wall = WallSeen { wall: "memory".to_owned(), strength: "kernel".to_owned(), means: "cgroup v2".to_owned() };
-        let host = HostSeen { tenant: HOSTILE.to_owned(), memory_mb: 100.4, cpu_pct: 99.6, walls: vec![wall] };
+        let walls = json!([{"wall": "memory", "strength": "kernel", "by": "cgroup v2", "evidence": "observed"}]);
+        let hosts = [host(walls), host(json!([]))].map(|host| serde_json::from_value(host).unwrap());
+        let breaker = json!({"tenant": HOSTILE, "state": "open", "failures": 1, "samples": 1, "cooldown_s": 3.0});
         board.update(&Snapshot {
-            hosts: vec![host.clone(), HostSeen { walls: vec![], ..host }],
-            sessions: [(HOSTILE.to_owned(), 2)].into(),
-            breakers: [(HOSTILE.to_owned(), "open".to_owned())].into(),
+            hosts: hosts.into(),
+            sessions_by_tenant: [(HOSTILE.to_owned(), 2)].into(),
+            breakers: vec![serde_json::from_value(breaker).unwrap()],
+            ..Snapshot::default()
         });
         board.ended(HOSTILE, "failed: memory_limit".to_owned());
         board
@@ -182,7 +198,7 @@ mod tests {
     fn walls_stay_known_after_the_host_is_gone() {
         let board = board();
         board.update(&Snapshot::default());
-        assert_eq!(board.walls(HOSTILE)[0].means, "cgroup v2");
+        assert_eq!(board.walls(HOSTILE)[0].by, "cgroup v2");
         assert_eq!(board.walls("globex"), vec![]);
     }
 }

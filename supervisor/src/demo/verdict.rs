@@ -4,9 +4,9 @@
 
 use std::process::ExitCode;
 
+use openrtc_control_api::{Strength, WallRow};
 use serde::Serialize;
 
-use super::client::WallSeen;
 use super::config::{COOLDOWN_DEFAULT_S, COOLDOWN_S, HOSTILE, WALL_MB};
 use super::measure::Lateness;
 
@@ -34,7 +34,7 @@ pub struct Hog {
     /// milliseconds: an upper bound, since it crossed the wall after that step.
     pub stopped_within_ms: Option<u64>,
     /// The memory wall of its host.
-    pub wall: Option<WallSeen>,
+    pub wall: Option<WallRow>,
 }
 
 /// What the spinner came to.
@@ -47,7 +47,7 @@ pub struct Spin {
     /// Threads that spun.
     pub threads: u64,
     /// The CPU wall of its host.
-    pub wall: Option<WallSeen>,
+    pub wall: Option<WallRow>,
 }
 
 /// What the breaker did.
@@ -105,7 +105,7 @@ pub struct Findings {
     /// And while the hostile tenant attacked.
     pub beside: Option<Lateness>,
     /// The walls around the hostile tenant's host.
-    pub walls: Vec<WallSeen>,
+    pub walls: Vec<WallRow>,
 }
 
 /// One promise, kept or not.
@@ -127,7 +127,7 @@ pub struct Verdict {
     /// The promises.
     pub checks: Vec<Check>,
     /// Walls that are weaker than the kernel's, or absent, on this machine.
-    pub weaker_walls: Vec<WallSeen>,
+    pub weaker_walls: Vec<WallRow>,
     /// The figures.
     pub findings: Findings,
 }
@@ -144,12 +144,17 @@ impl Verdict {
     }
 }
 
-fn described(wall: Option<&WallSeen>) -> String {
-    match wall {
-        Some(wall) if wall.means.is_empty() => wall.strength.clone(),
-        Some(wall) => format!("{}: {}", wall.strength, wall.means),
-        None => "not told".to_owned(),
+/// A strength as it is told.
+pub fn told(strength: Strength) -> &'static str {
+    match strength {
+        Strength::Kernel => "kernel",
+        Strength::Sampled => "sampled",
+        Strength::Absent => "absent",
     }
+}
+
+fn described(wall: Option<&WallRow>) -> String {
+    wall.map_or("not told".to_owned(), |wall| format!("{}: {}", told(wall.strength), wall.by))
 }
 
 fn memory(hog: &Hog) -> Check {
@@ -161,7 +166,7 @@ fn memory(hog: &Hog) -> Check {
     };
     let within = hog.stopped_within_ms.map_or("an unknown time".to_owned(), |ms| format!("{ms} ms"));
     let refused = hog.refused_at_mb.map(|mb| format!(", after RLIMIT_DATA refused it more than {mb} MB"));
-    let walled = hog.wall.as_ref().is_some_and(|wall| wall.strength != "absent");
+    let walled = hog.wall.as_ref().is_some_and(|wall| wall.strength != Strength::Absent);
     let stopped = hog.session_reason == "memory_limit" && hog.stopped_within_ms.is_some_and(|ms| ms <= STOP_MS_MAX);
     Check {
         name: "memory wall",
@@ -193,7 +198,7 @@ fn without(unwalled: &Unwalled) -> Check {
 }
 
 fn cpu(spin: &Spin) -> Check {
-    let enforced = spin.wall.as_ref().is_some_and(|wall| wall.strength == "kernel");
+    let enforced = spin.wall.as_ref().is_some_and(|wall| wall.strength == Strength::Kernel);
     let held = spin.cpu_pct.is_some_and(|pct| pct * 100 <= spin.limit_pct * (100 + CPU_SLACK_PCT));
     let given = spin.cpu_pct.map_or("an unknown share".to_owned(), |pct| format!("{pct}% CPU"));
     Check {
@@ -287,7 +292,7 @@ pub fn judge(findings: Findings) -> Verdict {
         p99(findings.alone.as_ref(), findings.beside.as_ref()),
     ];
     // A zygote makes hosts faster; it isolates nothing.
-    let weaker = |wall: &&WallSeen| wall.strength != "kernel" && wall.wall != "zygote";
+    let weaker = |wall: &&WallRow| wall.strength != Strength::Kernel && wall.wall != "zygote";
     let weaker_walls = findings.walls.iter().filter(weaker).cloned().collect();
     Verdict { passed: checks.iter().all(|check| check.passed), checks, weaker_walls, findings }
 }
@@ -296,8 +301,9 @@ pub fn judge(findings: Findings) -> Verdict {
 mod tests {
     use super::*;
 
-    fn wall(name: &str, strength: &str) -> WallSeen {
-        WallSeen { wall: name.to_owned(), strength: strength.to_owned(), means: "so".to_owned() }
+    fn wall(name: &str, strength: Strength) -> WallRow {
+        let (wall, by, evidence) = (name.to_owned(), "so".to_owned(), "observed".to_owned());
+        WallRow { wall, strength, by, evidence, remedy: None, required: false }
     }
 
     fn lateness(p99_micros: u64) -> Lateness {
@@ -316,10 +322,10 @@ mod tests {
                 touched_mb: 112,
                 refused_at_mb: None,
                 stopped_within_ms: Some(40),
-                wall: Some(wall("memory", "kernel")),
+                wall: Some(wall("memory", Strength::Kernel)),
             },
             unwalled: Unwalled { reached_mb: 512, took_ms: 300, stop_mb: 512 },
-            spin: Spin { cpu_pct: Some(101), limit_pct: 100, threads: 2, wall: Some(wall("cpu", "kernel")) },
+            spin: Spin { cpu_pct: Some(101), limit_pct: 100, threads: 2, wall: Some(wall("cpu", Strength::Kernel)) },
             breaker: Breaker {
                 failed_sessions: 4,
                 refused_with: Some("circuit_open".to_owned()),
@@ -329,7 +335,11 @@ mod tests {
             calls: vec![call(), call()],
             alone: Some(lateness(1_000)),
             beside: Some(lateness(2_000)),
-            walls: vec![wall("memory", "kernel"), wall("cpu", "kernel"), wall("zygote", "absent")],
+            walls: vec![
+                wall("memory", Strength::Kernel),
+                wall("cpu", Strength::Kernel),
+                wall("zygote", Strength::Absent),
+            ],
         }
     }
 
@@ -356,19 +366,19 @@ mod tests {
         assert_eq!(failed(|it| it.hog.session_reason = "host_signal".to_owned()), fails);
         assert_eq!(failed(|it| it.hog.stopped_within_ms = Some(STOP_MS_MAX + 1)), fails);
         assert_eq!(failed(|it| it.hog.stopped_within_ms = None), fails);
-        assert_eq!(failed(|it| it.hog.wall = Some(wall("memory", "absent"))), fails);
+        assert_eq!(failed(|it| it.hog.wall = Some(wall("memory", Strength::Absent))), fails);
         assert_eq!(failed(|it| it.hog.wall = None), fails);
     }
 
     #[test]
     fn a_sampled_memory_wall_passes_and_is_named() {
         let mut findings = good();
-        findings.hog.wall = Some(wall("memory", "sampled"));
+        findings.hog.wall = Some(wall("memory", Strength::Sampled));
         findings.hog.host_exit = Some("mem_watchdog".to_owned());
-        findings.walls[0] = wall("memory", "sampled");
+        findings.walls[0] = wall("memory", Strength::Sampled);
         let verdict = judge(findings);
         assert!(verdict.passed);
-        assert_eq!(verdict.weaker_walls, vec![wall("memory", "sampled")]);
+        assert_eq!(verdict.weaker_walls, vec![wall("memory", Strength::Sampled)]);
         assert!(verdict.checks[0].text.contains("sampling (mem_watchdog)"), "{}", verdict.checks[0].text);
     }
 
@@ -384,7 +394,7 @@ mod tests {
         assert!(
             failed(|it| {
                 it.spin.cpu_pct = Some(200);
-                it.spin.wall = Some(wall("cpu", "absent"));
+                it.spin.wall = Some(wall("cpu", Strength::Absent));
             })
             .is_empty()
         );

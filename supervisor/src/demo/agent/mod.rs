@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn metadata_numbers_are_read_from_text_and_from_numbers_and_else_default() {
-        let line = br#"{"session":"s-1-1","metadata":{"pace":"2.5","stop_mb":512,"bad":"x","nan":"NaN"}}
+        let line = br#"{"session_id":"s-1-1","metadata":{"pace":"2.5","stop_mb":512,"bad":"x","nan":"NaN"}}
         "#;
         let session = Session::read(&line[..]).unwrap();
         assert_eq!(session.number("pace", 1.0), 2.5);
