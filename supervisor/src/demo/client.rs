@@ -81,6 +81,18 @@ pub enum ClientError {
     },
 }
 
+impl ClientError {
+    /// Whether it may be that the supervisor is not up yet.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Token { .. } | Self::Connect { .. } | Self::Http { .. } => true,
+            // The token may have been read before it was written whole.
+            Self::Refused { status, .. } => [401, 503].contains(status),
+            Self::Answer { .. } | Self::Events { .. } => false,
+        }
+    }
+}
+
 /// A session to be asked for.
 #[derive(Debug, Clone)]
 pub struct Ask {

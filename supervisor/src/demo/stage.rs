@@ -64,6 +64,13 @@ pub enum StageError {
         #[source]
         source: super::client::ClientError,
     },
+    /// The supervisor answers, but not as it should.
+    #[error("start the supervisor")]
+    Unusable {
+        /// What was wrong.
+        #[source]
+        source: super::client::ClientError,
+    },
     /// The directory to keep is in use.
     #[error("keep the agency in {path}: it exists and is not empty; name another directory")]
     KeepExists {
@@ -212,7 +219,8 @@ impl Stage {
         loop {
             let source = match self.client.snapshot().await {
                 Ok(_) => return Ok(()),
-                Err(source) => source,
+                Err(source) if source.may_pass() => source,
+                Err(source) => return Err(StageError::Unusable { source }),
             };
             if let Ok(Some(status)) = self.child.try_wait() {
                 return Err(StageError::Ended { status });

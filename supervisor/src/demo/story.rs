@@ -196,11 +196,11 @@ async fn scenes(stage: &Stage, board: &Board) -> Result<Evidence, ClientError> {
     let mut evidence = Evidence { stop_mb: stop_mb(), ..Evidence::default() };
     board.phase("1/3  acme-corp and globex alone: two calls each, 6 s");
     evidence.alone = gathered(calls(stage, board, Play::Alone)).await?;
-    board.phase("2/3  the same beside initech: it takes memory, spins, crashes, is refused, comes back; about 10 s");
+    board.phase("2/3  beside initech, which takes memory, spins and crashes; about 11 s");
     let beside = calls(stage, board, Play::Beside);
     attack(stage, board, &mut evidence).await?;
     evidence.beside = gathered(beside).await?;
-    board.phase("3/3  initech's memory hog once more, without its wall, stopped by itself");
+    board.phase("3/3  initech's memory hog once more, without its wall; about 1 s");
     let attacker = Attacker { stage, board, tenant: UNWALLED };
     let greed = json!({"stop_mb": evidence.stop_mb.to_string(), "seconds": "2", "hold_s": "0.5"});
     evidence.unwalled = Some(attacker.act("hog", greed).await?);

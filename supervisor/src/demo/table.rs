@@ -102,8 +102,8 @@ impl Board {
             }
             let row = seen.rows.entry(tenant).or_default();
             row.sessions = snapshot.sessions_by_tenant.get(tenant).copied().unwrap_or(0);
-            row.memory_mb = hosts().map(|host| host.memory_bytes as f64 / MIB).sum();
-            row.cpu_pct = hosts().map(|host| host.cpu_pct).sum();
+            row.memory_mb = hosts().fold(0.0, |sum, host| sum + host.memory_bytes as f64 / MIB);
+            row.cpu_pct = hosts().fold(0.0, |sum, host| sum + host.cpu_pct);
             let breaker = snapshot.breakers.iter().find(|breaker| breaker.tenant == tenant);
             row.breaker = breaker.map_or("closed", |breaker| &breaker.state).to_owned();
         }
@@ -122,8 +122,10 @@ impl Board {
         let lines = render(&seen.phase, &seen.rows, color);
         let up = if seen.lines_drawn > 0 { format!("\x1b[{}A\x1b[J", seen.lines_drawn) } else { String::new() };
         seen.lines_drawn = lines.len();
+        // Without wrapping, so that a narrow terminal cuts lines and the count of lines stays right.
+        let table = format!("{up}\x1b[?7l{}\x1b[?7h\n", lines.join("\n"));
         // A terminal that is gone is no reason to stop measuring.
-        let _ = io::stdout().write_all(format!("{up}{}\n", lines.join("\n")).as_bytes());
+        let _ = io::stdout().write_all(table.as_bytes());
         let _ = io::stdout().flush();
     }
 }

@@ -205,7 +205,8 @@ fn cpu(spin: &Spin) -> Check {
         name: "CPU wall",
         passed: held || !enforced,
         text: format!(
-            "{} spinning threads were given {given}; the wall is at {}% (100% is one core). Wall: {}",
+            "{}{} spinning threads were given {given}; the wall is at {}% (100% is one core). Wall: {}",
+            if enforced { "" } else { "not the kernel's on this machine, so not held against it: " },
             spin.threads,
             spin.limit_pct,
             described(spin.wall.as_ref())
