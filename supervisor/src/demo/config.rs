@@ -96,17 +96,21 @@ data_max_mb   = "off"
     )
 }
 
-/// The configuration of the agency that is kept: the same tenants, the supervisor's own places and cooldown.
+/// The configuration of the agency that is kept: the same tenants, the default cooldown, and all of it in its own directory.
 pub fn of_kept_agency(program: &Path, cores: usize) -> String {
     format!(
-        r#"# The demo's agency, to go on with. Start it:       openrtc-supervisor run --config <this file>
-# and have it take a call, in another terminal:    openrtc-supervisor dispatch --tenant acme-corp --agent support \
-#                                                     --room acme-corp_support-1 --input <this folder>/call.wav --wait
+        r#"# The demo's agency, to go on with, from the folder above:
+#   openrtc-supervisor run --config DIR/openrtc-supervisor.toml
+# and in another terminal, to have it take a call:
+#   openrtc-supervisor --control-socket DIR/run/control.sock dispatch --tenant acme-corp --agent support \
+#     --room acme-corp_support-1 --input DIR/call.wav --wait
 config_version = 1
 
 [supervisor]
 unknown_tenant = "reject"               # only the tenants below are served
 missing_tenant = "reject"
+runtime_dir    = "run"                  # sockets, beside this file
+state_dir      = "state"
 
 [circuit_breaker]
 enabled       = true                    # refuses a tenant's sessions when too many fail

@@ -31,6 +31,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use client::ClientError;
 use findings::Evidence;
+use next::Place;
 use stage::{Stage, StageError};
 use table::{Board, Screen};
 use verdict::Verdict;
@@ -187,7 +188,11 @@ async fn perform(args: &DemoArgs) -> Result<ExitCode, DemoError> {
     let verdict = verdict::judge(evidence.findings(config::cpu_max_pct(cores)));
     let code = verdict.exit_code();
     let here = std::env::current_dir().unwrap_or_default();
-    let next = next::commands(&executable, &here, std::env::var("PATH").ok().as_deref(), args.keep.as_deref());
+    let search = std::env::var("PATH").ok();
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let runtime_dir = nix::unistd::geteuid().is_root() || set("XDG_RUNTIME_DIR") || set("RUNTIME_DIRECTORY");
+    let place = Place { here: &here, search: search.as_deref(), runtime_dir };
+    let next = next::commands(&executable, place, args.keep.as_deref());
     let seconds = (started.elapsed().as_secs_f64() * 10.0).round() / 10.0;
     let summary = Summary { verdict, machine: machine(cores), seconds, next };
     if args.json {

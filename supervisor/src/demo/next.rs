@@ -42,34 +42,50 @@ fn program(executable: &Path, here: &Path, search: Option<&str>) -> String {
     typed(&path)
 }
 
-/// Three commands that work when typed in this order from `here`; the last one in another terminal, where it says so.
-pub fn commands(executable: &Path, here: &Path, search: Option<&str>, kept: Option<&Path>) -> [String; 3] {
-    let program = program(executable, here, search);
-    let kept = kept.map(|kept| kept.display().to_string());
-    let example = here.join(EXAMPLE).join("openrtc-supervisor.toml").is_file().then(|| EXAMPLE.to_owned());
+/// Where the user is.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// The working directory.
+    pub here: &'a Path,
+    /// The search path for programs.
+    pub search: Option<&'a str>,
+    /// Whether the supervisor has a runtime directory without being told one: root has, and who has a session.
+    pub runtime_dir: bool,
+}
+
+/// Three commands that work when typed in this order; the supervisor that one runs is for the next in another terminal.
+pub fn commands(executable: &Path, place: Place<'_>, kept: Option<&Path>) -> [String; 3] {
+    let program = program(executable, place.here, place.search);
+    let file = |agency: &str, name: &str| typed(&format!("{agency}/{name}"));
     let doctor = format!("{program} doctor");
-    let run = |agency: &str| format!("{program} run --config {}", typed(&format!("{agency}/openrtc-supervisor.toml")));
-    match kept.or(example) {
-        Some(agency) => [
-            doctor,
-            run(&agency),
-            format!(
-                "{program} dispatch --tenant acme-corp --agent support --room acme-corp_support-1 --input {} --wait",
-                typed(&format!("{agency}/call.wav"))
-            ),
-        ],
-        None => [doctor, format!("{program} demo --keep {KEEP}"), run(KEEP)],
+    let run = |agency: &str| format!("{program} run --config {}", file(agency, "openrtc-supervisor.toml"));
+    let dispatch = |agency: &str, options: &str| {
+        let input = file(agency, "call.wav");
+        let session = "--tenant acme-corp --agent support --room acme-corp_support-1";
+        format!("{program}{options} dispatch {session} --input {input} --wait")
+    };
+    if let Some(kept) = kept.map(|kept| kept.display().to_string()) {
+        let socket = format!(" --control-socket {}", file(&kept, "run/control.sock"));
+        return [doctor, run(&kept), dispatch(&kept, &socket)];
     }
+    if place.runtime_dir && place.here.join(EXAMPLE).join("openrtc-supervisor.toml").is_file() {
+        return [doctor, run(EXAMPLE), dispatch(EXAMPLE, "")];
+    }
+    [doctor, format!("{program} demo --keep {KEEP}"), run(KEEP)]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn at(here: &Path) -> Place<'_> {
+        Place { here, search: None, runtime_dir: true }
+    }
+
     #[test]
     fn in_an_empty_folder_the_second_command_makes_what_the_third_needs() {
         let here = tempfile::tempdir().unwrap();
-        let commands = commands(Path::new("/opt/openrtc-supervisor"), here.path(), None, None);
+        let commands = commands(Path::new("/opt/openrtc-supervisor"), at(here.path()), None);
         assert_eq!(commands[1], "/opt/openrtc-supervisor demo --keep openrtc-demo");
         assert_eq!(commands[2], "/opt/openrtc-supervisor run --config openrtc-demo/openrtc-supervisor.toml");
     }
@@ -80,7 +96,9 @@ mod tests {
         std::fs::create_dir_all(here.path().join(EXAMPLE)).unwrap();
         std::fs::write(here.path().join(EXAMPLE).join("openrtc-supervisor.toml"), "").unwrap();
         let executable = here.path().join("target/release/openrtc-supervisor");
-        let commands = commands(&executable, here.path(), None, None);
+        let homeless = Place { runtime_dir: false, ..at(here.path()) };
+        assert!(commands(&executable, homeless, None)[1].ends_with("demo --keep openrtc-demo"));
+        let commands = commands(&executable, at(here.path()), None);
         assert_eq!(commands[0], "target/release/openrtc-supervisor doctor");
         assert!(commands[2].ends_with("--input examples/agency/call.wav --wait"), "{}", commands[2]);
     }
@@ -97,8 +115,9 @@ mod tests {
 
     #[test]
     fn an_odd_path_is_quoted() {
-        let commands = commands(Path::new("/a b/it's"), Path::new("/"), None, Some(Path::new("my agency")));
+        let commands = commands(Path::new("/a b/it's"), at(Path::new("/")), Some(Path::new("my agency")));
         assert_eq!(commands[0], "'a b/it'\\''s' doctor");
         assert!(commands[1].ends_with("--config 'my agency/openrtc-supervisor.toml'"), "{}", commands[1]);
+        assert!(commands[2].contains("--control-socket 'my agency/run/control.sock' dispatch"), "{}", commands[2]);
     }
 }
