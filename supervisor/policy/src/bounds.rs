@@ -36,5 +36,17 @@ pub const UNKNOWN_TENANTS_MAX: usize = 1024;
 pub const CONTROL_BODY_BYTES_MAX: usize = 256 * 1024;
 /// Connections to the control socket at once. Full: a new one waits to be accepted.
 pub const CONTROL_CONNECTIONS_MAX: usize = 256;
+/// Requests waiting for the spawner thread. Full: who asks waits.
+pub const SPAWNS_QUEUED_MAX: usize = 64;
+/// Milliseconds that a zygote may take to answer a fork. Longer: it is killed and the host made cold.
+pub const ZYGOTE_REPLY_MS: u64 = 2_000;
+/// Milliseconds from a zygote's exec to its word that it is warm. Longer: it is killed and tried again.
+pub const ZYGOTE_WARM_MS: u64 = 60_000;
+/// Bytes that a helper program (a secret command) may write to standard output. More: it is killed and has failed.
+pub const HELPER_OUTPUT_BYTES_MAX: usize = 64 * 1024;
+/// Bytes kept of the end of a helper program's standard error. More: the beginning is forgotten.
+pub const HELPER_ERROR_BYTES_MAX: usize = 4 * 1024;
+/// Milliseconds that killing a tree may take. Longer: what is left is counted and reported.
+pub const TREE_KILL_MS: u64 = 2_000;
 
 const _: () = assert!(METADATA_BYTES_MAX * 2 + ROOM_NAME_BYTES_MAX < CONTROL_BODY_BYTES_MAX);

@@ -4,3 +4,4 @@ pub mod channel;
 pub mod process;
 pub mod program;
 pub mod signals;
+pub mod clone;
