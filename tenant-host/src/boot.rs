@@ -25,7 +25,7 @@ use crate::agent::Agent;
 use crate::command_agent::CommandAgent;
 use crate::command_agent::tree::Trees;
 use crate::host::{HostError, serve};
-use crate::lockdown;
+use crate::lockdown::{self, Inherited};
 use crate::settings::{Settings, SettingsError};
 use crate::sys::signals;
 
@@ -57,10 +57,15 @@ enum BootError {
     Serve(#[from] HostError),
 }
 
-/// Runs the built-in host on its channel, until it is told to leave or the channel ends. Calls from a forked zygote
-/// must come from its only thread.
+/// Runs the built-in host of a process that was exec'd, until it is told to leave or the channel ends. Must be called by
+/// the process's only thread.
 pub fn host(channel: UnixStream) -> ExitCode {
-    finish(built_in(Channel::new(channel)))
+    finish(built_in(Channel::new(channel), Inherited::Nothing))
+}
+
+/// The same in a process that a zygote forked, which has a part of its walls from there.
+pub fn forked_host(channel: UnixStream) -> ExitCode {
+    finish(built_in(Channel::new(channel), Inherited::Zygote))
 }
 
 /// Runs a host program that brings its own agents.
@@ -84,11 +89,11 @@ fn finish(outcome: Result<(), BootError>) -> ExitCode {
     }
 }
 
-fn built_in(mut channel: Channel) -> Result<(), BootError> {
+fn built_in(mut channel: Channel, inherited: Inherited) -> Result<(), BootError> {
     let trees = Rc::new(Trees::open());
     let welcome = greet(&mut channel, "openrtc-tenant-host")?;
     let walls = match welcome.lockdown {
-        Some(lockdown) => lockdown::apply(&lockdown),
+        Some(lockdown) => lockdown::apply(&lockdown, inherited),
         None => Ok(Vec::new()),
     };
     match walls {

@@ -37,6 +37,7 @@ openrtc-tenant-host: the child process in which openrtc-supervisor runs one tena
 It is started by the supervisor, with its channel on descriptor 3, and is of no use by hand.
 
 Usage: openrtc-tenant-host [host]   serve the channel on descriptor 3
+       openrtc-tenant-host zygote   fork hosts for the spawner on descriptor 3
        openrtc-tenant-host --version
        openrtc-tenant-host --help
 ";
@@ -47,6 +48,7 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(AsRef::as_ref).collect();
     match arguments.as_slice() {
         [] | ["host" | HOST_ARGUMENT] => with_channel(CHANNEL_FD, boot::host),
+        ["zygote" | ZYGOTE_ARGUMENT] => zygote::run(boot::forked_host),
         ["--version" | "-V"] => {
             println!("openrtc-tenant-host {}", env!("CARGO_PKG_VERSION"));
             ExitCode::SUCCESS

@@ -2,9 +2,9 @@
 //!
 //! Owns: the program's process, its pipes and its directory. Never: leaves any of them behind.
 
-use std::fs::{DirBuilder, File};
+use std::fs::DirBuilder;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command, Stdio};
@@ -15,6 +15,7 @@ use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
 use nix::unistd::{Pid, pipe2};
 use openrtc_ipc::SessionId;
+use rustix::io::fcntl_dupfd_cloexec;
 use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe;
 
@@ -194,13 +195,13 @@ fn exec_error(program: &str, source: io::Error) -> StartError {
 }
 
 /// Opens something on each free descriptor up to that of the recording, so that nothing else comes to lie there.
-fn reserve_low_descriptors() -> io::Result<Vec<File>> {
+fn reserve_low_descriptors() -> io::Result<Vec<OwnedFd>> {
     let mut reserved = Vec::new();
     loop {
-        let file = File::open("/dev/null")?;
-        if std::os::fd::AsRawFd::as_raw_fd(&file) > INPUT_FD {
+        let fd = fcntl_dupfd_cloexec(io::stdin(), 0)?;
+        if fd.as_raw_fd() > INPUT_FD {
             return Ok(reserved);
         }
-        reserved.push(file);
+        reserved.push(fd);
     }
 }
