@@ -76,6 +76,11 @@ pub(crate) fn program(channel: UnixStream, agents: Vec<Box<dyn Agent>>) -> ExitC
 fn finish(outcome: Result<(), BootError>) -> ExitCode {
     match outcome {
         Ok(()) | Err(BootError::Channel(ChannelError::Closed)) => ExitCode::SUCCESS,
+        Err(BootError::Channel(ChannelError::Io(error)))
+            if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) =>
+        {
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             let mut text = error.to_string();
             let mut cause = std::error::Error::source(&error);

@@ -15,6 +15,7 @@ pub(crate) mod output;
 pub(crate) mod program;
 pub(crate) mod tree;
 
+use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
@@ -95,8 +96,12 @@ impl CommandAgent {
                 pump_events(&session, events),
             );
         });
+        let pumped = Cell::new(false);
         let talk = async {
-            tokio::join!(feed(stdin, first_line, &session), &mut pumps);
+            tokio::join!(feed(stdin, first_line, &session), async {
+                (&mut pumps).await;
+                pumped.set(true);
+            });
             std::future::pending::<()>().await;
         };
         tokio::select! {
@@ -105,7 +110,9 @@ impl CommandAgent {
         }
         let ended = program.reap().await;
         // With its whole tree dead nobody holds the pipes; one that escaped must not hold the session.
-        let _ = timeout(LAST_OUTPUT, pumps).await;
+        if !pumped.get() {
+            let _ = timeout(LAST_OUTPUT, pumps).await;
+        }
         match ended {
             Ended::Code(0) => Ok(()),
             Ended::Code(code) => Err(CommandError::Code { code, last_line: output.last_error_line() }),
