@@ -9,6 +9,7 @@ compile_error!(
 );
 
 pub mod blocking;
+mod bounded;
 pub mod codec;
 pub mod command;
 pub mod fds;

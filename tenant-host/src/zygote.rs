@@ -18,6 +18,7 @@ use std::process::ExitCode;
 use openrtc_ipc::zygote::{FORK_FDS, MESSAGE_BYTES};
 use openrtc_ipc::{ZygoteFork, ZygoteReply, fds};
 
+use crate::lockdown::LockdownError;
 use crate::sys::clone::{self, Forked, ZygoteSocket};
 
 /// Why a zygote stops.
@@ -31,7 +32,7 @@ pub enum ZygoteError {
     ParentDeath(#[source] io::Error),
     /// A wall that hosts inherit could not be raised.
     #[error("pre-set the walls that hosts inherit")]
-    Walls(#[source] io::Error),
+    Walls(#[source] LockdownError),
     /// The socket failed, or carried what no spawner says.
     #[error("talk with the spawner")]
     Talk(#[source] io::Error),
@@ -83,9 +84,9 @@ fn serve() -> Result<Turn, ZygoteError> {
 }
 
 /// What every host inherits from here for nothing: `RLIMIT_CORE` 0, `no_new_privs` and the inherited part of the filter
-/// (decision W4). The walls that need it are attested for each host, so a zygote without them makes no unwalled host.
-fn preset_walls() -> io::Result<()> {
-    Ok(())
+/// (decision W4). Its children tell [`crate::lockdown::apply`] that they have them.
+fn preset_walls() -> Result<(), LockdownError> {
+    crate::lockdown::preset_zygote()
 }
 
 fn become_host([channel, stdout, stderr]: [OwnedFd; FORK_FDS]) -> Result<Turn, ZygoteError> {
