@@ -4,6 +4,7 @@
 //! costs counted lines.
 
 use std::io::{self, IsTerminal};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use openrtc_policy::bounds::LOG_LINES_QUEUED_MAX;
 use tracing::level_filters::LevelFilter;
@@ -13,7 +14,7 @@ use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGua
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime as Rfc3339};
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
@@ -89,6 +90,11 @@ pub fn start(format: Format, level: LevelFilter, color: Color) -> Result<Telemet
     Ok(Telemetry { dropped, _writer: guard })
 }
 
+/// Now, in milliseconds since 1970.
+pub fn unix_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64
+}
+
 fn colored(color: Color, terminal: bool) -> bool {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     match color {
@@ -149,7 +155,7 @@ where
         event.record(&mut fields);
         let mut timestamp = String::new();
         // Writing to a String cannot fail.
-        let _ = SystemTime.format_time(&mut Writer::new(&mut timestamp));
+        let _ = Rfc3339.format_time(&mut Writer::new(&mut timestamp));
         let metadata = event.metadata();
         let line = Line { timestamp, level: *metadata.level(), logger: metadata.target(), fields };
         let bytes = match self.style {

@@ -23,6 +23,7 @@ use super::record::HostRecord;
 use super::redact::Redactor;
 use crate::observer::{Fanout, LineSource, Stamp, Told};
 use crate::telemetry::escape::{cut, escaped};
+use crate::telemetry::unix_ms;
 
 /// Bytes of one read.
 const READ_BYTES: usize = 16 * 1024;
@@ -279,7 +280,7 @@ impl Sink {
     }
 
     fn tell(&self, source: LineSource, level: LogLevel, line: String) {
-        let stamp = Stamp { at_unix_ms: crate::observer::fanout::unix_ms(), ..self.stamp.clone() };
+        let stamp = Stamp { at_unix_ms: unix_ms(), ..self.stamp.clone() };
         self.fanout.tell(Told::Line(stamp, source, level, line));
     }
 

@@ -10,13 +10,14 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::task::Poll;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use openrtc_policy::bounds::{OBSERVER_QUEUED_MAX, OBSERVER_RESERVED};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{Observer, Taken, Told};
+use crate::telemetry::unix_ms;
 
 /// How long an observer may take over one thing that it is told; after that it is skipped and counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -290,11 +291,6 @@ fn warn_of(times: u64, observer: &str, what: &str) {
     if times.is_power_of_two() {
         tracing::warn!(target: "openrtc.observer", observer, times, "observer {what}");
     }
-}
-
-/// Now, in milliseconds since 1970.
-pub(crate) fn unix_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64
 }
 
 #[cfg(test)]

@@ -8,11 +8,10 @@ use std::path::PathBuf;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::fanout::unix_ms;
 use super::file::{Existing, RowFile};
 use super::words::{self, Subject};
 use super::{Observer, ObserverError, Taken, Told};
-use crate::telemetry::json;
+use crate::telemetry::{json, unix_ms};
 
 /// One row.
 #[derive(Debug, Serialize)]
@@ -183,12 +182,10 @@ mod tests {
         // Now somebody makes room.
         let reading = std::thread::spawn(move || {
             let rows = BufReader::new(reader).lines().map(|row| serde_json::from_str::<Value>(&row.unwrap()).unwrap());
-            let mut whole = 0;
-            for row in rows {
+            for (whole, row) in (0u64..).zip(rows) {
                 if row["kind"] == "gap" {
                     return (whole, row["payload"]["rows_dropped"].as_u64().unwrap());
                 }
-                whole += 1;
             }
             panic!("the pipe ended without a gap row");
         });

@@ -37,8 +37,6 @@ mod file;
 pub mod jsonl;
 pub mod log;
 pub mod metrics_jsonl;
-#[cfg(test)]
-pub(crate) mod samples;
 mod words;
 
 pub use fanout::{Fanout, ObserverTally, Timeouts};
@@ -250,3 +248,6 @@ pub trait Observer: Send + 'static {
         Ok(())
     }
 }
+
+#[cfg(test)]
+pub(crate) mod samples;
