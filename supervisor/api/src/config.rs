@@ -7,13 +7,18 @@ use serde::{Deserialize, Serialize};
 /// One fault.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigFault {
-    /// Where, for example `tenants.acme-corp.max_sessions`.
+    /// The file, environment variable or flag that it stands in.
+    pub source: String,
+    /// Line within the file, from 1.
+    pub line: Option<u32>,
+    /// Where, for example `tenants.acme-corp.max_sessions`; empty for a whole file.
     pub key: String,
-    /// What is wrong, with the value.
-    pub detail: String,
+    /// The value as given, where it cannot be a secret.
+    pub value: Option<String>,
+    /// What is wrong with it.
+    pub problem: String,
     /// What to do.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub remedy: Option<String>,
+    pub remedy: String,
 }
 
 /// The result of a check.
@@ -27,5 +32,5 @@ pub struct ConfigCheck {
     pub faults: Vec<ConfigFault>,
     /// Worth a look, no fault.
     #[serde(default)]
-    pub warnings: Vec<ConfigFault>,
+    pub warnings: Vec<String>,
 }

@@ -96,7 +96,7 @@ pub enum Session {
     /// It waits or runs.
     Live {
         /// Its row.
-        row: SessionRow,
+        row: Box<SessionRow>,
         /// When it was admitted, in milliseconds since 1970; none while it waits for a host.
         started_at_unix_ms: Option<u64>,
         /// Used so far.
