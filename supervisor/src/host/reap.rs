@@ -9,21 +9,7 @@ use openrtc_policy::{Evidence, Intent, WaitStatus};
 
 use crate::spawn::{ChildTable, Process};
 use crate::sys::process::{self, Corpse, Ended, Found, Whom};
-
-/// What a host's cgroup counted, read after its death. All zero or `None` where there is no cgroup.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// `oom_kill` in its own cgroup since it started.
-    pub oom_kills: u64,
-    /// `oom_kill` in the cgroups above since it started, not counting its own.
-    pub ancestor_oom_kills: u64,
-    /// Times its `pids.max` was hit.
-    pub pids_hit: u64,
-    /// Peak of its own memory, in bytes.
-    pub memory_peak_bytes: Option<u64>,
-    /// CPU that its whole tree used, in microseconds.
-    pub cpu_micros: Option<u64>,
-}
+use crate::wall::Counters;
 
 /// A death as the kernel tells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +21,7 @@ pub struct Death {
 }
 
 impl Death {
-    /// Joined with what else is known.
+    /// Joined with what else is known. The cgroup's counters are to be read after the death; default where there is none.
     pub fn evidence(self, intent: Option<Intent>, counters: Counters, last_stderr: Option<String>) -> Evidence {
         Evidence {
             intent,

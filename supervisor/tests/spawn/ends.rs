@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use openrtc_policy::WaitStatus;
-use openrtc_supervisor::host::reap::{self, Counters};
-use openrtc_supervisor::host::tree;
+use openrtc_supervisor::host::{reap, tree};
 use openrtc_supervisor::spawn::{ChildTable, How};
+use openrtc_supervisor::wall::Counters;
 use rustix::process::{Pid, PidfdFlags, Signal};
 
 use crate::program::{self, Host, until};
