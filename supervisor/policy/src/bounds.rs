@@ -20,12 +20,28 @@ pub const DRIVER_INPUTS_MAX: usize = 4096;
 pub const FRAME_DEADLINE_MS: u64 = 5_000;
 /// Milliseconds that a local reservation may wait for its assignment (LiveKit's own is 7.5 s).
 pub const RESERVATION_TTL_MS: u64 = 7_500;
+/// Milliseconds that a host may wait for its turn to be spawned. Longer: its sessions fail with `setup_failed{fork}`, so
+/// that no caller listens to silence for ever.
+pub const QUEUED_MS_MAX: u64 = 60_000;
+/// Milliseconds after which asking again is suggested when every host is busy and nothing better is known.
+pub const BUSY_RETRY_MS: u64 = 1_000;
 /// Events waiting for one observer. Full: the event is dropped and counted.
 pub const OBSERVER_QUEUED_MAX: usize = 1024;
+/// Places of those that only starts, ends, hosts and notices may take, so that a chatty host cannot displace them.
+pub const OBSERVER_RESERVED: usize = OBSERVER_QUEUED_MAX / 4;
+/// Bytes that an observer's file may be behind (a full disk). Full: rows are dropped and counted in a `gap` row.
+pub const OBSERVER_FILE_BYTES_PENDING_MAX: usize = 4 * 1024 * 1024;
+/// Events of the metrics stream between two snapshots (OpenRTC's number). Full: dropped and counted in a row.
+pub const METRICS_EVENTS_MAX: usize = 256;
+/// Lines of our own log waiting to be written. Full: dropped and counted; a blocked terminal never blocks us.
+pub const LOG_LINES_QUEUED_MAX: usize = 4096;
 /// Bytes of one line of a host's output. Longer: cut and marked.
 pub const OUTPUT_LINE_BYTES_MAX: usize = 16 * 1024;
 /// Bytes a second that one host may log; a burst of the same size is allowed. More: lines are dropped and counted.
 pub const OUTPUT_BYTES_PER_S: u64 = 1024 * 1024;
+/// Bytes a second that we read of one host's output, most of it to throw away. More: we stop reading its pipes for a
+/// moment, so that a flood costs its host time and not us.
+pub const OUTPUT_READ_BYTES_PER_S: u64 = 16 * OUTPUT_BYTES_PER_S;
 /// Reports a second from one host, averaged; the burst is as large. More: events and logs are dropped and counted.
 pub const REPORTS_PER_S: u64 = 20_000;
 /// Breaker samples kept for one tenant within the window. Full: the oldest goes.

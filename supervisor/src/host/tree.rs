@@ -24,8 +24,12 @@ pub struct Swept {
     pub ended: bool,
 }
 
-/// Makes this process the parent of every orphan below it. To be called once, before the first spawn.
+/// Makes this process the parent of every orphan below it. To be called once, by `main`, before the first spawn. Children
+/// that are there already (of a shell that exec'd us, say) are left alone for ever.
 pub fn become_subreaper() -> io::Result<()> {
+    for pid in children_of(rustix::process::getpid().as_raw_nonzero().get()) {
+        ChildTable::of_this_process().tolerate(pid);
+    }
     Ok(rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?)
 }
 

@@ -55,6 +55,11 @@ impl ChildTable {
         self.lock().pids.is_empty()
     }
 
+    /// Leaves a child alone that was there before this program began: whoever exec'd us made it.
+    pub(crate) fn tolerate(&self, pid: i32) {
+        self.lock().pids.insert(pid);
+    }
+
     /// Says that the calling thread makes processes, so that orphans of its children are looked for there too.
     pub(super) fn add_spawner(&self) {
         self.lock().spawners.insert(process::thread_id());

@@ -52,13 +52,15 @@ impl Cold<'_> {
         let journey = exec::arrange(&mut command, self.channel, CHANNEL_FD).map_err(SpawnError::Channel)?;
         let fork = children.fork();
         // std waits for the exec, and itself reaps a child that failed it. Its `Child` does nothing when dropped.
-        let child = command.spawn().map_err(|source| match journey.reached() {
+        let mut child = command.spawn().map_err(|source| match journey.reached() {
             Reached::Nothing | Reached::Fork => SpawnError::Fork(source),
             Reached::Exec => SpawnError::Exec { path: self.program.to_owned(), source },
         })?;
         let pid = i32::try_from(child.id()).unwrap_or_default();
-        // Without a pidfd the child stays unbooked: the next sweep ends it.
-        let process = Process::open(pid).map_err(SpawnError::Fork)?;
+        let process = Process::open(pid).map_err(|source| {
+            let _ = child.kill().and_then(|()| child.wait());
+            SpawnError::Fork(source)
+        })?;
         fork.made(pid);
         Ok(process)
     }

@@ -166,7 +166,7 @@ impl Thread {
 
     fn host(&mut self, host: HostId, how: How) -> Result<Newborn, SpawnError> {
         let begun = Instant::now();
-        if how == How::Zygote {
+        if how == How::Zygote && self.zygote.is_warm() {
             let (ours, theirs) = ends()?;
             let [channel, stdout, stderr] = theirs.each_ref().map(std::os::fd::AsFd::as_fd);
             if let Some(process) = self.zygote.fork([channel, stdout, stderr]) {

@@ -83,6 +83,11 @@ impl Zygote {
         }
     }
 
+    /// Whether it can be asked.
+    pub(super) fn is_warm(&self) -> bool {
+        matches!(self.phase, Phase::Warm { .. })
+    }
+
     /// Asks it for a host with these ends. `None`: there is none, or it failed; make the host cold.
     pub(super) fn fork(&mut self, ends: [BorrowedFd<'_>; FORK_FDS]) -> Option<Process> {
         let Phase::Warm { socket, .. } = &self.phase else { return None };

@@ -10,6 +10,11 @@ use std::process::Command;
 
 use rustix::event::EventfdFlags;
 
+/// Words of the kernel's own `struct sigaction` on x86_64 and aarch64: handler, flags, restorer, mask.
+const KERNEL_SIGACTION_WORDS: usize = 4;
+/// Signals of Linux.
+const KERNEL_SIGNALS: i32 = 64;
+
 /// How far a child came before its exec failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reached {
@@ -42,17 +47,18 @@ impl Journey {
     }
 }
 
-/// Makes the child, before its exec: leader of a session of its own, with default signals and nothing blocked, with
-/// `channel` (if any) on descriptor `channel_at`, and with every other descriptor above standard error closed by the exec.
+/// Makes the child, before its exec: bound to the life of the calling thread, leader of a session of its own, with default
+/// signals and nothing blocked, with `channel` (if any) on descriptor `channel_at`, and with every other descriptor above standard error closed by the exec.
 pub fn arrange(command: &mut Command, channel: Option<OwnedFd>, channel_at: RawFd) -> io::Result<Journey> {
     let counter = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
     let steps = rustix::io::fcntl_dupfd_cloexec(&counter, channel_at + 1)?;
     let placeholder = rustix::io::fcntl_dupfd_cloexec(&counter, channel_at)?;
     let journey = Journey { counter, _placeholder: placeholder };
+    let parent = rustix::process::getpid().as_raw_nonzero().get();
     let arrange = move || {
         // SAFETY: `before_exec` needs to run in a forked child before its exec, which is what `pre_exec` promises, with
         // descriptors that are open there: the closure owns both.
-        unsafe { before_exec(steps.as_raw_fd(), channel.as_ref().map(AsRawFd::as_raw_fd), channel_at) }
+        unsafe { before_exec(steps.as_raw_fd(), parent, channel.as_ref().map(AsRawFd::as_raw_fd), channel_at) }
     };
     // SAFETY: pre_exec needs a closure that is sound in a child forked from a process with threads: `before_exec` makes
     // plain system calls only, and `io::Error::last_os_error` does not allocate.
@@ -63,13 +69,23 @@ pub fn arrange(command: &mut Command, channel: Option<OwnedFd>, channel_at: RawF
 /// # Safety
 ///
 /// Only in a forked child before its exec: it takes over `channel_at` and the dispositions of all signals.
-unsafe fn before_exec(steps: RawFd, channel: Option<RawFd>, channel_at: RawFd) -> io::Result<()> {
+unsafe fn before_exec(steps: RawFd, parent: i32, channel: Option<RawFd>, channel_at: RawFd) -> io::Result<()> {
     step(steps)?;
+    // Until it has walled itself in: a change of uid clears this, and the host sets it again (decision W4).
+    // SAFETY: PR_SET_PDEATHSIG takes one number; getppid takes nothing.
+    check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0) })?;
+    // SAFETY: as above.
+    if unsafe { libc::getppid() } != parent {
+        return Err(io::Error::from_raw_os_error(libc::ESRCH));
+    }
     // SAFETY: setsid takes nothing.
     check(unsafe { libc::setsid() })?;
-    for signal in 1..=libc::SIGRTMAX() {
-        // SAFETY: SIG_DFL is valid for every signal; SIGKILL, SIGSTOP and glibc's own two are refused, harmlessly.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    // Past glibc, which hides the two signals that it keeps for itself: whoever started us may ignore those too.
+    let default = [0_u64; KERNEL_SIGACTION_WORDS];
+    for signal in 1..=KERNEL_SIGNALS {
+        // SAFETY: rt_sigaction reads a kernel sigaction of four words here, all zero, which is SIG_DFL without flags; the
+        // old one is not asked for; sets have eight bytes. SIGKILL and SIGSTOP are refused, harmlessly.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), std::ptr::null_mut::<u64>(), 8) };
     }
     // SAFETY: sigset_t is plain data that sigemptyset fills; both pointers are to a live local or null; a forked child
     // has one thread.

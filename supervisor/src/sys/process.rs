@@ -55,7 +55,8 @@ pub fn look(whom: Whom<'_>, reap: bool) -> io::Result<Found> {
         Whom::Pidfd(pidfd) => (libc::P_PIDFD, pidfd.as_fd().as_raw_fd()),
         Whom::Pid(pid) => (libc::P_PID, pid),
     };
-    // __WALL: hosts forked by a zygote have exit signal 0 and count as "clone" children.
+    // __WALL: a host forked by a zygote asked for exit signal 0, and counts as a "clone" child where the kernel heeds
+    // that (with CLONE_PARENT, kernels up to 6.18 give it the zygote's own signal).
     let options = libc::WEXITED | libc::WNOHANG | libc::__WALL | if reap { 0 } else { libc::WNOWAIT };
     let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
     let mut usage = MaybeUninit::<libc::rusage>::zeroed();

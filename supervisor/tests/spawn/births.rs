@@ -64,7 +64,8 @@ const HOST: HostId = HostId { index: 9, generation: 1 };
 pub(crate) async fn a_cold_program_starts_with_default_signals() {
     // This process ignores SIGPIPE, as every Rust program does; what it executes must not.
     let ours = std::fs::read_to_string("/proc/self/status").unwrap();
-    assert!(ours.contains("SigIgn:\t0000000000001000"));
+    let ignored = ours.lines().find_map(|line| line.strip_prefix("SigIgn:\t")).unwrap();
+    assert_ne!(u64::from_str_radix(ignored, 16).unwrap() & 0x1000, 0);
     let spawner =
         Spawner::start(shell("while read line; do case $line in Sig*) echo $line;; esac; done </proc/self/status"))
             .unwrap();

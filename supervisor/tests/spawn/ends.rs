@@ -2,6 +2,8 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use openrtc_policy::WaitStatus;
@@ -76,22 +78,23 @@ pub(crate) async fn processor_time_is_in_the_death() {
     }
 }
 
-/// Lets a host loose sixteen daemons, each its own session and with no living parent but ours.
-const DAEMONS: &str = "i=0; while [ $i -lt 16 ]; do (setsid sleep 8611 >/dev/null 2>&1 3>&- &); i=$((i+1)); done";
-
 pub(crate) async fn sixteen_daemons_are_killed_with_their_host_without_a_cgroup() {
     let spawner = program::with_zygote().await;
     let mut bystander = Host::new(&spawner, How::Zygote).await;
+    let sleep = program::long_sleep(1);
+    // Each has a session of its own, and no living parent but us once its host is dead.
+    let daemons =
+        format!("shell i=0; while [ $i -lt 16 ]; do (setsid {sleep} >/dev/null 2>&1 3>&- &); i=$((i+1)); done");
     for how in BOTH {
         let mut host = Host::new(&spawner, how).await;
-        assert_eq!(host.ask(&format!("shell {DAEMONS}")), true);
-        until("sixteen daemons", || program::running("sleep 8611").len() == 16).await;
+        assert_eq!(host.ask(&daemons), true);
+        until("sixteen daemons", || program::running(&sleep).len() == 16).await;
         let process = host.process.clone();
         let kill = move || tree::kill_tree(&process, NO_CGROUP, program::DEADLINE);
         let swept = tokio::task::spawn_blocking(kill).await.unwrap();
         assert_eq!((swept.left, swept.ended), (0, true), "{how:?}");
         assert!(swept.escapees >= 16, "{swept:?}");
-        assert_eq!(program::running("sleep 8611"), Vec::<i32>::new());
+        assert_eq!(program::running(&sleep), Vec::<i32>::new());
         assert_eq!(reap::reap(&host.process).unwrap().wait, WaitStatus::Signalled(libc::SIGKILL), "left to its reaper");
     }
     assert_eq!(bystander.ask("describe")["pid"], bystander.process.pid());
@@ -122,20 +125,26 @@ pub(crate) async fn a_sweep_leaves_hosts_zygotes_and_helpers_alone() {
     let zygote = program::zygote_pid();
     let mut hosts = [Host::new(&spawner, How::Cold).await, Host::new(&spawner, How::Zygote).await];
     let argv = ["/bin/sh", "-c", "read line; echo \"$line\""].map(String::from);
-    let sweeping = tokio::task::spawn_blocking(|| {
-        for _ in 0..200 {
-            tree::sweep(std::time::Instant::now() + program::DEADLINE);
+    let done = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&done);
+    let sweeping = tokio::task::spawn_blocking(move || {
+        let mut sweeps = 0;
+        while !told.load(Ordering::Relaxed) {
+            assert_eq!(tree::sweep(std::time::Instant::now() + program::DEADLINE), tree::Swept::default());
+            sweeps += 1;
         }
+        sweeps
     });
     // While sweeps go on, so do births.
-    while !sweeping.is_finished() {
-        let how = if hosts[0].how == How::Cold { How::Zygote } else { How::Cold };
+    for round in 0..60 {
+        let how = if round % 2 == 0 { How::Zygote } else { How::Cold };
         let input = Some(b"kept\n".to_vec());
         let (host, output) = tokio::join!(Host::new(&spawner, how), spawner.run(&argv, input, program::DEADLINE));
         assert_eq!(&output.expect("helper").stdout[..], b"kept\n");
-        std::mem::replace(&mut hosts[0], host).end();
+        std::mem::replace(&mut hosts[round % 2], host).end();
     }
-    sweeping.await.unwrap();
+    done.store(true, Ordering::Relaxed);
+    assert!(sweeping.await.unwrap() > 0);
     assert_eq!(program::zygote_pid(), zygote);
     for mut host in hosts {
         assert_eq!(host.ask("describe")["pid"], host.process.pid());
@@ -146,20 +155,22 @@ pub(crate) async fn a_sweep_leaves_hosts_zygotes_and_helpers_alone() {
 pub(crate) async fn a_failing_cgroup_kill_does_not_stop_the_sweep() {
     let spawner = program::with_zygote().await;
     let mut host = Host::new(&spawner, How::Cold).await;
-    assert_eq!(host.ask("shell (setsid sleep 8612 >/dev/null 2>&1 3>&- &)"), true);
-    until("a daemon", || !program::running("sleep 8612").is_empty()).await;
+    let sleep = program::long_sleep(2);
+    assert_eq!(host.ask(&format!("shell (setsid {sleep} >/dev/null 2>&1 3>&- &)")), true);
+    until("a daemon", || !program::running(&sleep).is_empty()).await;
     let kill = || Err(std::io::Error::from_raw_os_error(libc::EROFS));
     let swept = tree::kill_tree(&host.process, Some(kill), program::DEADLINE);
     assert_eq!((swept.left, swept.ended), (0, true));
-    assert_eq!(program::running("sleep 8612"), Vec::<i32>::new());
+    assert_eq!(program::running(&sleep), Vec::<i32>::new());
     reap::reap(&host.process).unwrap();
     let again = tree::kill_tree(&host.process, NO_CGROUP, Duration::from_secs(1));
     assert_eq!((again.escapees, again.left, again.ended), (0, 0, true), "a second kill finds nothing");
 }
 
 pub(crate) async fn a_killed_supervisor_takes_its_zygote_and_hosts_along() {
+    let sleep = program::long_sleep(3);
     let mut supervisor = Command::new(std::env::current_exe().unwrap())
-        .arg(program::SUPERVISOR_ARGUMENT)
+        .args([program::SUPERVISOR_ARGUMENT, sleep.trim_start_matches("sleep ")])
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -167,6 +178,7 @@ pub(crate) async fn a_killed_supervisor_takes_its_zygote_and_hosts_along() {
     BufReader::new(supervisor.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let pids: Vec<i32> = serde_json::from_str(&line).expect("three pids");
     assert_eq!(pids.len(), 3);
+    until("its helper runs", || !program::running(&sleep).is_empty()).await;
     let open = |pid: &i32| rustix::process::pidfd_open(Pid::from_raw(*pid).unwrap(), PidfdFlags::empty()).unwrap();
     let pidfds: Vec<_> = pids.iter().map(open).collect();
     supervisor.kill().unwrap();
@@ -174,6 +186,16 @@ pub(crate) async fn a_killed_supervisor_takes_its_zygote_and_hosts_along() {
     for (pid, pidfd) in pids.iter().zip(&pidfds) {
         assert!(program::is_readable(pidfd), "{pid} lives on");
     }
+    until("its helper is dead", || program::running(&sleep).is_empty()).await;
     // They were adopted by this process, which is a subreaper.
+    tree::sweep(std::time::Instant::now() + program::DEADLINE);
+}
+
+pub(crate) async fn a_child_that_was_there_before_us_is_left_alone() {
+    let sleep = program::long_sleep(4);
+    let heir = std::env::current_exe().unwrap();
+    let script = format!("{sleep} & exec {} {} '{sleep}'", heir.display(), program::HEIR_ARGUMENT);
+    let heir = Command::new("/bin/sh").arg("-c").arg(script).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&heir.stdout).trim(), "1 before, 1 after", "{heir:?}");
     tree::sweep(std::time::Instant::now() + program::DEADLINE);
 }

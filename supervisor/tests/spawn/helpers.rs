@@ -40,10 +40,11 @@ pub(crate) async fn a_failing_helper_tells_its_code_and_what_it_complained_of() 
 pub(crate) async fn a_slow_helper_is_killed_with_its_group() {
     let spawner = program::with_zygote().await;
     let known = ChildTable::of_this_process().len();
-    let argv = shell("sleep 8621 & sleep 8621");
+    let sleep = program::long_sleep(5);
+    let argv = shell(&format!("{sleep} & {sleep}"));
     let error = spawner.run(&argv, None, Duration::from_millis(300)).await.expect_err("too slow");
     assert!(matches!(error, SpawnError::HelperSlow { limit_ms: 300, .. }), "{error:?}");
-    until("the group is dead", || program::running("sleep 8621").is_empty()).await;
+    until("the group is dead", || program::running(&sleep).is_empty()).await;
     assert_eq!(ChildTable::of_this_process().len(), known);
 }
 
@@ -52,23 +53,28 @@ pub(crate) async fn a_talkative_helper_is_killed() {
     let fits = shell("head -c 65536 /dev/zero");
     let output = spawner.run(&fits, None, program::DEADLINE).await.expect("just fits");
     assert_eq!(output.stdout.len(), 65536);
+    let sleep = program::long_sleep(6);
+    let endless = shell(&format!("trap '' PIPE; cat /dev/zero; {sleep}"));
     let begun = Instant::now();
-    let error = spawner.run(&shell("trap '' PIPE; cat /dev/zero; sleep 8622"), None, program::DEADLINE).await;
+    let error = spawner.run(&endless, None, program::DEADLINE).await;
     assert!(matches!(error, Err(SpawnError::HelperTalkative { bytes_max: 65536, .. })), "{error:?}");
     assert!(begun.elapsed() < program::DEADLINE);
-    until("it is dead", || program::running("sleep 8622").is_empty()).await;
+    until("it is dead", || program::running(&sleep).is_empty()).await;
 }
 
 pub(crate) async fn a_helper_that_leaves_a_child_behind_is_not_waited_for() {
     let spawner = program::with_zygote().await;
-    let output = spawner.run(&shell("sleep 8623 & echo key"), None, program::DEADLINE).await.expect("output");
+    let sleep = program::long_sleep(7);
+    let output = spawner.run(&shell(&format!("{sleep} & echo key")), None, program::DEADLINE).await.expect("output");
     assert_eq!(&output.stdout[..], b"key\n");
-    until("the child is dead", || program::running("sleep 8623").is_empty()).await;
+    until("the child is dead", || program::running(&sleep).is_empty()).await;
 }
 
 pub(crate) async fn a_missing_helper_names_the_step_and_the_errno() {
     let spawner = program::with_zygote().await;
-    for argv in [vec!["/nowhere/key".to_owned()], vec!["no-such-program-anywhere".to_owned()], Vec::new()] {
+    let bare = spawner.run(&["no-such-program-anywhere".to_owned()], None, program::DEADLINE).await;
+    assert_eq!(bare.expect_err("missing").step(), SetupStep::Exec);
+    for argv in [vec!["/nowhere/key".to_owned()], Vec::new()] {
         let error = spawner.run(&argv, None, program::DEADLINE).await.expect_err("missing");
         assert_eq!((error.step(), error.errno()), (SetupStep::Exec, libc::ENOENT), "{argv:?}");
     }

@@ -1,7 +1,7 @@
 //! Real processes, made both ways, watched, killed and reaped.
 //!
 //! Owns: the promises of `spawn/` and of `host/{reap,tree}.rs`. The same executable is the test, the host program, the
-//! zygote and a supervisor to be killed, told apart by its first argument, which is why it has no test harness.
+//! zygote, a supervisor to be killed and one with a past, told apart by its first argument, which is why it has no test harness.
 
 mod births;
 mod ends;
@@ -40,6 +40,7 @@ const TESTS: &[Test] = tests![
     ends::daemons_that_fork_for_ever_are_killed_too,
     ends::a_sweep_leaves_hosts_zygotes_and_helpers_alone,
     ends::a_failing_cgroup_kill_does_not_stop_the_sweep,
+    ends::a_child_that_was_there_before_us_is_left_alone,
     ends::a_killed_supervisor_takes_its_zygote_and_hosts_along,
     helpers::a_helper_gets_its_input_and_only_the_passed_variables,
     helpers::a_failing_helper_tells_its_code_and_what_it_complained_of,
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
     match arguments.first().map(String::as_str) {
         Some(openrtc_tenant_host::HOST_ARGUMENT) => program::cold(),
         Some(openrtc_tenant_host::ZYGOTE_ARGUMENT) => openrtc_tenant_host::zygote::run(program::host),
+        Some(program::HEIR_ARGUMENT) => program::heir(),
         Some(program::SUPERVISOR_ARGUMENT) => program::supervisor(),
         _ => run(arguments.iter().find(|argument| !argument.starts_with('-')).map(String::as_str)),
     }
@@ -69,6 +71,8 @@ fn run(filter: Option<&str>) -> ExitCode {
         }));
         println!("test {name} ... {}", if ended.is_ok() { "ok" } else { "FAILED" });
         failed += u32::from(ended.is_err());
+        // A failed test must not leave its processes to the next one.
+        openrtc_supervisor::host::tree::sweep(std::time::Instant::now() + program::DEADLINE);
     }
     println!("{failed} failed");
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }

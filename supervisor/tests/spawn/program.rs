@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 
 /// First argument under which this executable is a supervisor to be killed.
 pub(crate) const SUPERVISOR_ARGUMENT: &str = "__supervisor";
+/// First argument under which it is a supervisor that a shell with a child of its own became.
+pub(crate) const HEIR_ARGUMENT: &str = "__heir";
 /// How long anything may take on a slow machine.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -113,9 +115,32 @@ pub(crate) fn supervisor() -> ExitCode {
         }
         let mut pids: Vec<i32> = hosts.iter().map(|host| host.process.pid()).collect();
         pids.push(zygote_pid());
+        let sleep = ["sleep".to_owned(), std::env::args().nth(2).expect("seconds")];
+        let helper = spawner.clone();
+        tokio::spawn(async move { helper.run(&sleep, None, Duration::from_secs(600)).await });
         println!("{}", json!(pids));
         std::future::pending::<()>().await;
     });
+    ExitCode::SUCCESS
+}
+
+/// A supervisor that had a child before it began.
+pub(crate) fn heir() -> ExitCode {
+    openrtc_supervisor::host::tree::become_subreaper().expect("become a subreaper");
+    let sleep = std::env::args().nth(2).expect("the child's command line");
+    let begun = Instant::now();
+    let before = loop {
+        match running(&sleep).len() {
+            // The shell's child has not become what it will be.
+            0 if begun.elapsed() < DEADLINE => std::thread::yield_now(),
+            before => break before,
+        }
+    };
+    openrtc_supervisor::host::tree::sweep(Instant::now() + DEADLINE);
+    println!("{before} before, {} after", running(&sleep).len());
+    for pid in running(&sleep).into_iter().filter_map(rustix::process::Pid::from_raw) {
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+    }
     ExitCode::SUCCESS
 }
 
@@ -146,7 +171,6 @@ pub(crate) async fn warm(spawner: &Spawner) {
 /// A host to speak with.
 pub(crate) struct Host {
     pub(crate) process: Process,
-    pub(crate) how: How,
     pub(crate) channel: BufReader<UnixStream>,
     pub(crate) stdout: OwnedFd,
     pub(crate) stderr: OwnedFd,
@@ -183,10 +207,10 @@ impl Host {
 
 impl From<Newborn> for Host {
     fn from(newborn: Newborn) -> Self {
-        let Newborn { process, how, channel, stdout, stderr, .. } = newborn;
+        let Newborn { process, channel, stdout, stderr, .. } = newborn;
         channel.set_nonblocking(false).unwrap();
         channel.set_read_timeout(Some(DEADLINE)).unwrap();
-        Self { process, how, channel: BufReader::new(channel), stdout, stderr }
+        Self { process, channel: BufReader::new(channel), stdout, stderr }
     }
 }
 
@@ -199,6 +223,11 @@ pub(crate) fn ends_in_time(process: &Process) -> bool {
 pub(crate) fn is_readable(fd: impl AsFd) -> bool {
     let limit = Timespec { tv_sec: DEADLINE.as_secs() as i64, tv_nsec: 0 };
     rustix::event::poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&limit)).unwrap() == 1
+}
+
+/// A `sleep` that no other run of these tests has.
+pub(crate) fn long_sleep(which: u32) -> String {
+    format!("sleep {which}{:07}", std::process::id())
 }
 
 /// Waits until a condition holds.

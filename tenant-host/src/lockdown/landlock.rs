@@ -73,13 +73,9 @@ fn absent(reason: &str) -> [WallState; 2] {
 }
 
 /// Confines this thread and all it will start; gives the walls Landlock and Scope.
-pub(super) fn restrict(
-    grants: &[FileGrant],
-    connect_ports: Option<&[u16]>,
-) -> Result<[WallReport; 2], LockdownError> {
-    let status = enforce(grants, connect_ports).map_err(|error| {
-        LockdownError::new(SetupStep::Landlock, std::io::Error::last_os_error(), error.to_string())
-    })?;
+pub(super) fn restrict(grants: &[FileGrant], connect_ports: Option<&[u16]>) -> Result<[WallReport; 2], LockdownError> {
+    let status = enforce(grants, connect_ports)
+        .map_err(|error| LockdownError::new(SetupStep::Landlock, std::io::Error::last_os_error(), error.to_string()))?;
     let [landlock, scope] = states(&status, connect_ports);
     Ok([WallReport { wall: Wall::Landlock, state: landlock }, WallReport { wall: Wall::Scope, state: scope }])
 }

@@ -140,9 +140,8 @@ fn child_part(unix_sockets: bool) -> Part {
 }
 
 fn install(part: Part) -> Result<(), LockdownError> {
-    seccompiler::apply_filter(&part.finish()).map_err(|error| {
-        LockdownError::new(SetupStep::Seccomp, std::io::Error::last_os_error(), error.to_string())
-    })
+    seccompiler::apply_filter(&part.finish())
+        .map_err(|error| LockdownError::new(SetupStep::Seccomp, std::io::Error::last_os_error(), error.to_string()))
 }
 
 /// The part that a zygote's children inherit.

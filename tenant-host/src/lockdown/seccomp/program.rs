@@ -121,10 +121,7 @@ impl Part {
             statement(LOAD, OFFSET_NR),
         ];
         #[cfg(target_arch = "x86_64")]
-        code.extend([
-            jump(JUMP_GREATER_OR_EQUAL, X32_BIT, 0, 1),
-            statement(RETURN, RET_ERRNO | libc::ENOSYS as u32),
-        ]);
+        code.extend([jump(JUMP_GREATER_OR_EQUAL, X32_BIT, 0, 1), statement(RETURN, RET_ERRNO | libc::ENOSYS as u32)]);
         #[cfg(target_arch = "aarch64")]
         code.extend([]);
         Self { code }
