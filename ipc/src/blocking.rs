@@ -13,8 +13,8 @@ use crate::fds;
 use crate::frame::FrameReader;
 use crate::report::Report;
 
-/// Bytes asked for in one read.
-const READ_BYTES: usize = 16 * 1024;
+/// Bytes asked for in one read: few, because they lie on the stack of every host, which keeps what it once touched.
+const READ_BYTES: usize = 4 * 1024;
 
 /// Why a channel gave no command.
 #[derive(Debug, thiserror::Error)]

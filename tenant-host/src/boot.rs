@@ -32,6 +32,9 @@ use crate::sys::signals;
 /// Agents that a host may name when it is ready; as many as the supervisor accepts.
 const AGENTS_MAX: usize = openrtc_ipc::report::READY_AGENTS_MAX;
 
+/// Events taken from the kernel at a time; the default reserves room for 1024.
+const IO_EVENTS: usize = 64;
+
 /// Why a host did not come to serve, or stopped.
 #[derive(Debug, thiserror::Error)]
 enum BootError {
@@ -183,7 +186,11 @@ fn run(
     if agents.len() > AGENTS_MAX {
         return Err(failed(&mut channel, BootError::TooManyAgents { count: agents.len() }));
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .max_io_events_per_tick(IO_EVENTS)
+        .build();
     let runtime = runtime.map_err(|error| failed(&mut channel, BootError::Runtime(error)))?;
     channel.report(&Report::Ready { agents: agents.iter().map(|agent| agent.name()).collect() })?;
     Ok(LocalSet::new().block_on(&runtime, serve(channel, settings, agents, trees))?)

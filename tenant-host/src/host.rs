@@ -13,10 +13,10 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use openrtc_ipc::blocking::{Channel, ChannelError};
 use openrtc_ipc::snapshot::SNAPSHOT_SESSIONS_MAX;
 use openrtc_ipc::{Command, HostSnapshot, LogLevel, Report, WireError};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::agent::Agent;
@@ -24,6 +24,7 @@ use crate::channel::{Inbox, Outbox, OutboxError, split};
 use crate::command_agent::tree::Trees;
 use crate::sessions::{Sessions, StartError};
 use crate::settings::Settings;
+use crate::sys::signals::arrivals;
 
 /// Pings between two snapshots.
 const PINGS_PER_SNAPSHOT: u32 = 4;
@@ -99,7 +100,7 @@ pub(crate) async fn serve(
 
 impl Host {
     async fn run(&mut self) -> Result<(), HostError> {
-        let mut terminated = signal(SignalKind::terminate()).map_err(HostError::Loop)?;
+        let terminated = arrivals(Signal::SIGTERM).map_err(HostError::Loop)?;
         let outbox = self.outbox.clone();
         let mut writer = std::pin::pin!(outbox.write());
         while !self.has_finished() {
@@ -111,7 +112,7 @@ impl Host {
                     Err(error) => return ended(error),
                 },
                 error = &mut writer => return unwritten(error),
-                Some(()) = terminated.recv() => self.leave("terminated", self.settings.terminate_grace),
+                Ok(()) = terminated.next() => self.leave("terminated", self.settings.terminate_grace),
                 () = self.sessions.next_ended(), if !self.sessions.is_empty() => {}
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => self.on_deadline(),
             }

@@ -16,8 +16,9 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep};
+
+use crate::sys::signals::arrivals;
 
 /// How long a sweep goes on while orphans are left. One in an uninterruptible call is left to the supervisor.
 const SWEEP: Duration = Duration::from_secs(2);
@@ -88,8 +89,8 @@ impl Trees {
 
     /// Sweeps whenever a child ends.
     pub(crate) async fn sweep_for_ever(&self) {
-        let Ok(mut ended) = signal(SignalKind::child()) else { return };
-        while ended.recv().await.is_some() {
+        let Ok(ended) = arrivals(Signal::SIGCHLD) else { return };
+        while ended.next().await.is_ok() {
             self.sweep().await;
         }
     }

@@ -53,10 +53,10 @@ fn asked_to_end_a_program_reads_it_first_and_may_finish() {
 
 #[test]
 fn one_that_does_not_read_gets_sigterm_even_when_stopped() {
-    let script = "trap 'echo term; exit 0' TERM; kill -STOP $$; while :; do sleep 0.01; done";
-    let mut host = Supervised::configured(&["/bin/sh", "-c", script], |configure| configure.terminate_grace_ms = 1_000);
+    let script = "trap 'echo term; exit 0' TERM; echo $$ > ../pid; kill -STOP $$; while :; do sleep 0.01; done";
+    let mut host = Supervised::configured(&["/bin/sh", "-c", script], |configure| configure.terminate_grace_ms = 3_000);
     host.send(&start(1));
-    host.until(|report| matches!(report, Report::SessionStarted { .. }));
+    pid_in(&host.path("pid"));
     end(&mut host);
     let ran = host.ran(1);
     assert_eq!((ran.status, &ran.error), (Some(EndStatus::Cancelled), &None));
@@ -80,13 +80,13 @@ fn one_that_ignores_everything_is_killed_after_the_grace_with_its_whole_group() 
 
 #[test]
 fn a_shutdown_brings_an_end_forward() {
-    let script = "trap '' TERM; while :; do sleep 0.01; done";
+    let script = "trap '' TERM; echo $$ > ../pid; while :; do sleep 0.01; done";
     let mut host =
         Supervised::configured(&["/bin/sh", "-c", script], |configure| configure.terminate_grace_ms = 600_000);
     host.send(&start(1));
-    host.until(|report| matches!(report, Report::SessionStarted { .. }));
+    pid_in(&host.path("pid"));
     end(&mut host);
-    host.send(&Command::Shutdown { grace_ms: 400 });
+    host.send(&Command::Shutdown { grace_ms: 2_000 });
     let ran = host.ran(1);
     assert_eq!((ran.status, ran.error.as_deref()), (Some(EndStatus::Cancelled), Some("signal 9 (SIGKILL)")));
     assert_eq!(host.next(), Report::Bye { reason: "shutdown".into() });
@@ -98,6 +98,15 @@ fn a_daemon_dies_with_its_session() {
     let mut host = daemon("");
     let ran = host.run();
     assert_eq!((ran.status, &ran.error), (Some(EndStatus::Success), &None));
+    assert!(!lives(pid_in(&host.path("orphan"))));
+}
+
+#[test]
+fn behind_narrow_walls_where_proc_cannot_be_read_a_daemon_still_dies() {
+    let proc_is_denied = "\ntry: os.listdir('/proc')\nexcept PermissionError: print('denied')\n";
+    let mut host = Supervised::narrow().with(&["python3", "-c", &format!("{DAEMON}{proc_is_denied}")], |_| {});
+    let ran = host.run();
+    assert_eq!((ran.status, ran.log(LogLevel::Info)), (Some(EndStatus::Success), vec!["denied"]));
     assert!(!lives(pid_in(&host.path("orphan"))));
 }
 

@@ -205,8 +205,13 @@ fn a_program_that_cannot_start_names_its_path_and_the_remedy() {
     let script = dir.path().join("agent.sh");
     std::fs::write(&script, "#!/bin/sh\n").unwrap();
     std::fs::set_permissions(&script, PermissionsExt::from_mode(0o644)).unwrap();
-    let error = Supervised::serving(&[script.to_str().unwrap()]).run().error.unwrap();
-    assert!(error.contains("agent.sh") && error.contains("[wall] read_paths"), "{error}");
+    let not_executable = Supervised::serving(&[script.to_str().unwrap()]).run().error.unwrap();
+    std::fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).unwrap();
+    let behind_the_wall = Supervised::narrow().with(&[script.to_str().unwrap()], |_| {}).run().error.unwrap();
+    for error in [not_executable, behind_the_wall] {
+        assert!(error.contains("agent.sh") && error.contains("[wall] read_paths"), "{error}");
+    }
+    assert_eq!(Supervised::serving(&[script.to_str().unwrap()]).run().status, Some(EndStatus::Success));
 }
 
 #[test]

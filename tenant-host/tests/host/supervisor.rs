@@ -48,10 +48,16 @@ impl Supervised {
 
     /// Starts it and brings it to the green light.
     pub(crate) fn launched() -> Self {
+        Self::walled(|_| {})
+    }
+
+    /// The same with other walls.
+    pub(crate) fn walled(change: impl FnOnce(&mut Lockdown)) -> Self {
         let mut host = Self::start();
         assert!(matches!(host.next(), Report::Hello(hello) if hello.protocol == PROTOCOL));
-        let lockdown = Some(host.lockdown());
-        host.send(&Command::Welcome(Welcome { lockdown, ..welcome() }));
+        let mut lockdown = host.lockdown();
+        change(&mut lockdown);
+        host.send(&Command::Welcome(Welcome { lockdown: Some(lockdown), ..welcome() }));
         let report = host.next();
         assert!(matches!(&report, Report::Launched { walls } if walls.len() > 3), "{report:?}");
         host
@@ -64,13 +70,28 @@ impl Supervised {
 
     /// The same with a changed configuration.
     pub(crate) fn configured(command: &[&str], change: impl FnOnce(&mut Configure)) -> Self {
-        let mut host = Self::launched();
-        host.send(&Command::Proceed { program: None });
-        let mut configure = host.configure(command);
+        Self::launched().with(command, change)
+    }
+
+    /// Lets it proceed and configures it.
+    pub(crate) fn with(mut self, command: &[&str], change: impl FnOnce(&mut Configure)) -> Self {
+        self.send(&Command::Proceed { program: None });
+        let mut configure = self.configure(command);
         change(&mut configure);
-        host.send(&Command::Configure(configure));
-        assert_eq!(host.next(), Report::Ready { agents: vec![agent()] });
-        host
+        self.send(&Command::Configure(configure));
+        assert_eq!(self.next(), Report::Ready { agents: vec![agent()] });
+        self
+    }
+
+    /// Walls as a supervisor raises them: the system's programs may be read, the host's own directory written.
+    pub(crate) fn narrow() -> Self {
+        Self::walled(|lockdown| {
+            let read = ["/usr", "/bin", "/lib", "/lib64", "/etc"].map(|path| (path, FileAccess::Read));
+            let grants = read.into_iter().chain([("/dev/null", FileAccess::Device)]);
+            lockdown.grants = grants.map(|(path, access)| FileGrant { path: path.into(), access }).collect();
+            lockdown.grants.push(FileGrant { path: lockdown.work_dir.clone(), access: FileAccess::Write });
+            lockdown.unix_sockets = false;
+        })
     }
 
     /// Walls around everything but files and sockets, so that the tests' programs run.
@@ -97,7 +118,7 @@ impl Supervised {
             env: vec![("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into()), ("CRM_URL".into(), "https://x".into())],
             secrets: vec![Secret { variable: "OPENAI_API_KEY".into(), value: SecretText::new("sk-canary".into()) }],
             work_dir: self.dir.path().to_owned(),
-            terminate_grace_ms: 2_000,
+            terminate_grace_ms: 20_000,
         }
     }
 
@@ -128,6 +149,7 @@ impl Supervised {
                 Ok(0) => return None,
                 Ok(count) => count,
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => return None,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => panic!("no report came: {error}"),
             };
             self.reader.push(&bytes[..count]);
