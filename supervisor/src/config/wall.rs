@@ -1,34 +1,41 @@
-//! What the operator says about cgroups and user ids, for the whole machine.
+//! What the operator says of this machine's cgroups and of the uids it may hand out.
 //!
-//! Owns: these two settings. Never: says what stands; `wall/` finds that out.
+//! Owns: `[wall.cgroup]` and `uid_range`, valid. Never: looks at the machine.
 
 use std::path::PathBuf;
 
-/// Whether cgroups are used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Whether hosts get cgroups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CgroupMode {
-    /// Where they are delegated to us, in version 1 or 2.
+    /// Where the machine lets us.
+    #[default]
     Auto,
     /// Never.
     Off,
-    /// Always: without them the supervisor does not start.
+    /// Always: without them no host starts.
     Require,
 }
 
-/// Where hosts' cgroups are made.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// `[wall.cgroup]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CgroupSettings {
     /// Whether.
     pub mode: CgroupMode,
-    /// Absolute path of the cgroup to work in; `None` is our own.
+    /// Under which cgroup, as a path below the hierarchy's mount or as one below `/sys/fs/cgroup`; `None` is our own.
     pub parent: Option<PathBuf>,
 }
 
-/// The user and group ids that tenants' hosts get with `run_as = "auto"`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// `uid_range`: both ends belong to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UidSettings {
-    /// First of the range.
+    /// Lowest uid, and gid, that a tenant may get.
     pub first: u32,
-    /// Last of the range; at least as large.
+    /// Highest.
     pub last: u32,
+}
+
+impl Default for UidSettings {
+    fn default() -> Self {
+        Self { first: 200_000, last: 265_535 }
+    }
 }

@@ -73,10 +73,7 @@ fn an_absent_key_is_the_default_that_the_example_names() {
         ..rules.clone()
     };
     assert_eq!(strip(&bare.rules), strip(&example.rules));
-    assert_eq!(
-        (bare.liveness, bare.cgroup.clone(), bare.uids.clone()),
-        (example.liveness, example.cgroup, example.uids)
-    );
+    assert_eq!((bare.liveness, bare.cgroup.clone(), bare.uids), (example.liveness, example.cgroup, example.uids));
     assert_eq!((&bare.observers, &bare.metrics, &bare.logs), (&example.observers, &example.metrics, &example.logs));
 }
 

@@ -69,6 +69,10 @@ const ONE_FAULT: &[(&str, &str)] = &[
         "F:2: wall.uid_range = […]: is no range of user ids: write [FIRST, LAST], both from 1000 to 4294967293, as in [200000, 265535]",
     ),
     (
+        "[wall.cgroup]\nparent = \"a/../..\"",
+        "F:2: wall.cgroup.parent = \"a/../..\": leaves the cgroup hierarchy: write it without ..",
+    ),
+    (
         "[wall]\nconnect_ports = [443, 70000]",
         "F:2: wall.connect_ports = […]: is no list of ports: write \"any\", or a list of TCP ports from 1 to 65535",
     ),
