@@ -60,7 +60,7 @@ impl HostsFile {
     }
 
     pub(super) fn uids(&self) -> UidSettings {
-        self.uids.clone().unwrap_or(UidSettings { first: 200_000, last: 265_535 })
+        self.uids.unwrap_or_default()
     }
 
     pub(super) fn cgroup(&self) -> CgroupSettings {
@@ -91,5 +91,11 @@ fn uid_range(wall: &mut Section<'_>) -> Option<UidSettings> {
 fn cgroup(section: &mut Section<'_>) -> CgroupSettings {
     let modes = [("auto", CgroupMode::Auto), ("off", CgroupMode::Off), ("require", CgroupMode::Require)];
     let mode = section.choice("mode", &modes).unwrap_or(CgroupMode::Auto);
-    CgroupSettings { mode, parent: section.path_or_none("parent") }
+    // A place in the cgroup hierarchy, not in the file's directory.
+    let parent = section.text_or_none("parent");
+    if let Some(spot) = parent.as_ref().filter(|spot| spot.value.split('/').any(|part| part == "..")) {
+        let value = Some(format!("{:?}", spot.value));
+        section.faults.add(&spot.origin, &spot.key, value, "leaves the cgroup hierarchy", "write it without ..");
+    }
+    CgroupSettings { mode, parent: parent.map(|spot| spot.value.into()) }
 }

@@ -1,7 +1,7 @@
 //! Configuration: what the user wrote, made valid or refused with every fault at once.
 //!
-//! Owns: the two types [`file::ConfigFile`] (as written) and [`Config`] (valid), and the way from one to the other:
-//! text → [`tree`] → aliases and overrides → `ConfigFile` → [`build`] and [`checks`] → `Config`. Never: resolves a
+//! Owns: the two types `file::ConfigFile` (as written) and [`Config`] (valid), and the way from one to the other:
+//! text → `tree` → aliases and overrides → `ConfigFile` → `build` and `checks` → `Config`. Never: resolves a
 //! secret, makes a directory, or opens a socket.
 
 mod aliases;

@@ -2,6 +2,7 @@
 //!
 //! Owns: precedence. Never: reads the process's environment; it is given.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::aliases::{self, table_or_new};
@@ -46,7 +47,7 @@ pub struct Overrides {
 }
 
 /// What to load.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct LoadRequest {
     /// `--config`; without it `$OPENRTC_SUPERVISOR_CONFIG`, without that the defaults alone.
     pub path: Option<PathBuf>,
@@ -54,6 +55,18 @@ pub struct LoadRequest {
     pub environment: Environment,
     /// What the command line said.
     pub overrides: Overrides,
+}
+
+impl fmt::Debug for LoadRequest {
+    /// Of the environment only the names: secrets stand in it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let environment: Vec<&String> = self.environment.keys().collect();
+        f.debug_struct("LoadRequest")
+            .field("path", &self.path)
+            .field("environment", &environment)
+            .field("overrides", &self.overrides)
+            .finish()
+    }
 }
 
 fn known_section(path: &[&str]) -> bool {

@@ -114,7 +114,10 @@ impl<'a> Section<'a> {
         }
         let unit = if unit.is_empty() { String::new() } else { format!(" {unit}") };
         let off = if else_off { ", or \"off\" for none" } else { "" };
-        let remedy = format!("give {} to {}{unit}{off}", range.start(), range.end());
+        let remedy = match range.start() == range.end() {
+            true => format!("give {}{unit}{off}", range.start()),
+            false => format!("give {} to {}{unit}{off}", range.start(), range.end()),
+        };
         self.faults.add(&spot.origin, &spot.key, Some(spot.value.shown()), "is out of range", remedy);
         None
     }
@@ -276,8 +279,9 @@ impl<'a> Section<'a> {
             None => (Vec::new(), self.origin.clone()),
             Some(Spot { value: Value::Table(entries), origin, .. }) => (entries, origin),
             Some(spot) => {
-                let wanted = format!("a table; write [{}]", spot.key);
-                self.refuse::<()>(&spot, &wanted);
+                // The value is not shown: it may be a whole table of secrets, from an environment variable.
+                let (problem, remedy) = (spot.value.kind(), format!("write [{}] and its keys below", spot.key));
+                self.faults.add(&spot.origin, &spot.key, None, format!("is {problem}, not a table"), remedy);
                 (Vec::new(), spot.origin)
             }
         };
