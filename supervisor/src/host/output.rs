@@ -524,7 +524,8 @@ mod tests {
         assert!(told >= written - dropped + notes, "every line was told or counted: {told} {dropped} {notes}");
     }
 
-    #[tokio::test(flavor = "multi_thread")]
+    // On one thread, the runtime has not yet heard of the bytes when we are told to end.
+    #[tokio::test]
     async fn finish_ends_though_a_descendant_holds_the_pipes_open() {
         let mut host = Printing::start(&[]);
         let held = (host.stdout.try_clone().unwrap(), host.stderr.try_clone().unwrap());
