@@ -344,7 +344,9 @@ mod tests {
         fanout.add(acts("stuck", move |_| Ok(_ = released.recv()))).unwrap();
         fanout.add(acts("brisk", |_| Ok(()))).unwrap();
         let told = 3 * OBSERVER_QUEUED_MAX as u64;
-        for nth in 1..=told {
+        fanout.tell(samples::started());
+        wait_for("the stuck one to get stuck", || tally(&fanout, "stuck").queued == 0);
+        for nth in 2..=told {
             fanout.tell(samples::started());
             wait_for("the brisk one", || tally(&fanout, "brisk").taken >= nth.saturating_sub(100));
         }
@@ -365,12 +367,14 @@ mod tests {
         let fanout = Fanout::default();
         let (release, released) = blocking::channel::<()>();
         fanout.add(acts("stuck", move |_| Ok(_ = released.recv()))).unwrap();
+        fanout.tell(samples::line("chatter"));
+        wait_for("the stuck one to get stuck", || tally(&fanout, "stuck").queued == 0);
         for _ in 0..2 * OBSERVER_QUEUED_MAX {
             fanout.tell(samples::line("chatter"));
         }
         let dropped = tally(&fanout, "stuck").dropped;
         assert!(dropped > 0);
-        (0..OBSERVER_RESERVED - 1).for_each(|_| fanout.tell(samples::failed()));
+        (0..OBSERVER_RESERVED).for_each(|_| fanout.tell(samples::failed()));
         assert_eq!(tally(&fanout, "stuck").dropped, dropped);
         drop(release);
         shutdown(&fanout).await;
