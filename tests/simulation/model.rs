@@ -11,6 +11,9 @@ use openrtc_policy::{
     SessionPlan, Status,
 };
 
+/// Of so many checks one also compares the places that policy holds by tenant and agent, which is slow to ask for.
+const CHECKS_PER_FULL_ONE: u64 = 16;
+
 /// How far a process has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
@@ -57,6 +60,9 @@ pub(crate) struct Model {
     finishes: u32,
     gone: BTreeSet<HostId>,
     counts: Counts,
+    checks: u64,
+    /// Everything of note that happened, by name: a world in which little happens proves little.
+    pub(crate) seen: BTreeSet<String>,
     /// Sessions per host that any rules of this era allowed: a host may carry what was placed under earlier ones.
     per_host_max: u32,
 }
@@ -66,6 +72,20 @@ struct Counts {
     all: u32,
     tenants: BTreeMap<TenantId, u32>,
     agents: BTreeMap<AgentName, u32>,
+}
+
+impl Counts {
+    fn add(&mut self, tenant: &TenantId, agent: &AgentName) {
+        self.all += 1;
+        match self.tenants.get_mut(tenant) {
+            Some(count) => *count += 1,
+            None => _ = self.tenants.insert(tenant.clone(), 1),
+        }
+        match self.agents.get_mut(agent) {
+            Some(count) => *count += 1,
+            None => _ = self.agents.insert(agent.clone(), 1),
+        }
+    }
 }
 
 impl Model {
@@ -87,6 +107,8 @@ impl Model {
             finishes: 0,
             gone: BTreeSet::new(),
             counts: Counts::default(),
+            checks: 0,
+            seen: BTreeSet::new(),
         }
     }
 
@@ -110,6 +132,7 @@ impl Model {
     /// Books what policy asked for, and checks that it may.
     pub(crate) fn book(&mut self, now: Moment, effects: &[Effect]) {
         for effect in effects {
+            self.seen.insert(kind(effect));
             match effect {
                 Effect::Answer(id, answer) => self.answered(now, *id, answer),
                 Effect::Spawn(plan) => self.spawned(plan),
@@ -143,41 +166,43 @@ impl Model {
 
     /// Compares policy's views with the books.
     pub(crate) fn check(&mut self, policy: &Policy) {
-        let (mut all, mut assigned) = (0, 0);
+        let (mut counts, mut assigned) = (Counts::default(), 0);
         for session in policy.sessions() {
-            all += 1;
+            counts.add(&session.plan.tenant, &session.plan.agent);
             if session.state != "offered" {
                 assigned += 1;
                 assert!(self.assigned.contains_key(&session.plan.session), "{session:?} was never assigned");
             }
         }
         assert_eq!(assigned, self.assigned.len(), "an assigned session was dropped without a conclusion");
-        assert_eq!(policy.active(), all, "places held and sessions there differ");
-        let counters = policy.counters();
-        assert_eq!(counters.sessions_by_tenant.values().sum::<u32>(), all);
-        assert_eq!(counters.sessions_by_agent.values().sum::<u32>(), all);
-        self.check_caps(all, counters.sessions_by_tenant, counters.sessions_by_agent);
+        assert_eq!(policy.active(), counts.all, "places held and sessions there differ");
         let processes = policy.hosts().filter(|host| host.state != "queued").count();
         assert_eq!(processes, self.processes.len(), "policy and world differ on the processes there are");
+        self.checks += 1;
+        if self.checks.is_multiple_of(CHECKS_PER_FULL_ONE) {
+            let counters = policy.counters();
+            assert_eq!(counters.sessions_by_tenant, counts.tenants, "places held by tenant");
+            assert_eq!(counters.sessions_by_agent, counts.agents, "places held by agent");
+        }
+        self.check_caps(&counts);
+        self.counts = counts;
     }
 
     /// A count may stand above a cap that was lowered, but it may never grow above one.
-    fn check_caps(&mut self, all: u32, tenants: BTreeMap<TenantId, u32>, agents: BTreeMap<AgentName, u32>) {
-        if all > self.counts.all {
-            assert!(all <= self.rules.max_concurrent_sessions, "global cap overshot: {all}");
-        }
-        for (tenant, count) in &tenants {
+    fn check_caps(&self, counts: &Counts) {
+        let all = counts.all;
+        assert!(all <= self.counts.all || all <= self.rules.max_concurrent_sessions, "global cap overshot: {all}");
+        for (tenant, count) in &counts.tenants {
             let own = self.rules.tenants.get(tenant).and_then(|rules| rules.max_sessions);
             let cap = own.or(self.rules.default_max_sessions).unwrap_or(u32::MAX);
             let grew = *count > self.counts.tenants.get(tenant).copied().unwrap_or(0);
             assert!(!grew || *count <= cap, "cap {cap} of {tenant} overshot: {count}");
         }
-        for (agent, count) in &agents {
+        for (agent, count) in &counts.agents {
             let cap = self.rules.agents.get(agent).and_then(|rules| rules.max_sessions).unwrap_or(u32::MAX);
             let grew = *count > self.counts.agents.get(agent).copied().unwrap_or(0);
             assert!(!grew || *count <= cap, "cap {cap} of {agent} overshot: {count}");
         }
-        self.counts = Counts { all, tenants, agents };
     }
 
     /// After everything has ended: nothing is left, and everything is accounted for.
@@ -322,4 +347,22 @@ impl Model {
 fn per_host(rules: &Rules) -> u32 {
     let runtimes = rules.runtimes.values();
     runtimes.map(|runtime| runtime.max_sessions_per_host.unwrap_or(u32::MAX)).max().unwrap_or(u32::MAX)
+}
+
+/// What an effect is, without whom it is about.
+fn kind(effect: &Effect) -> String {
+    let word = |debug: String| debug.split([' ', '(', '{']).next().unwrap_or_default().to_owned();
+    match effect {
+        Effect::Answer(_, Answer::Admitted(admitted)) => format!("admitted {}", admitted.routed_by),
+        Effect::Answer(_, Answer::Rejected(rejection)) => format!("rejected {}", rejection.reason.name()),
+        Effect::EndSession(_, _, reason) => format!("end {reason}"),
+        Effect::Terminate(_, intent) => format!("terminate {}", word(format!("{intent:?}"))),
+        Effect::Kill(_, intent) => format!("kill {}", word(format!("{intent:?}"))),
+        Effect::Conclude(conclusion) => format!("concluded {}", word(format!("{:?}", conclusion.outcome.reason))),
+        Effect::Notice(Notice::HostCondemned { cause, .. }) => format!("condemned {cause}"),
+        Effect::Notice(notice) => word(format!("{notice:?}")),
+        Effect::Spawn(_) | Effect::StartSession(..) | Effect::DrainHost(_) | Effect::Finish => {
+            word(format!("{effect:?}"))
+        }
+    }
 }

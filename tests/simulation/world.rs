@@ -58,8 +58,8 @@ impl World {
         }
     }
 
-    /// No more dispatches; every host obeys; gives the sessions that were concluded.
-    pub(crate) fn come_to_rest(mut self) -> u64 {
+    /// No more dispatches; every host obeys; gives the books.
+    pub(crate) fn come_to_rest(mut self) -> Model {
         let first = self.rng.u8(..3);
         if first > 0 {
             self.finish(first == 1);
@@ -79,7 +79,7 @@ impl World {
         self.finish(true);
         self.finish(false);
         self.model.check_rest(&self.policy);
-        self.model.concluded.len() as u64
+        self.model
     }
 
     fn send(&mut self, event: Event) {
@@ -116,20 +116,25 @@ impl World {
         self.send(Event::DispatchOffered(dispatch));
     }
 
-    /// The dispatcher gives, takes back, or talks of sessions that are long over.
+    /// The dispatcher gives a session, or takes it back, or talks of one that was given or is over.
     fn assign(&mut self) {
-        let session = match self.model.offered.keys().nth(self.rng.usize(..4)).copied() {
-            Some(session) => session,
-            None => SessionId { run: self.rng.u32(..2), seq: self.rng.u64(..=self.dispatches) },
-        };
         // What is due happens first, so that the books know what is still held.
         self.send(Event::Tick);
+        let offered = self.model.offered.keys().nth(self.rng.usize(..4)).copied();
+        let assigned = self.model.assigned.keys().nth(self.rng.usize(..40)).copied();
+        let over = self.model.concluded.last().copied();
+        let session = match self.rng.u8(..8) {
+            0 => assigned.or(offered),
+            1 => over.or(assigned),
+            _ => offered,
+        };
+        let Some(session) = session else { return };
         let offered_at = self.model.offered.remove(&session);
         if self.rng.u8(..4) == 0 {
             return self.send(Event::DispatchLost(session));
         }
-        let held = self.policy.sessions().any(|held| held.plan.session == session);
         if let Some(at) = offered_at {
+            let held = self.policy.sessions().any(|held| held.plan.session == session);
             let expired = self.now.ms_since(at) >= RESERVATION_TTL_MS;
             assert!(!(held && expired), "the reservation of {session} did not expire");
             if held {
