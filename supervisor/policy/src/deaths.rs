@@ -10,11 +10,14 @@ use crate::breaker::Sample;
 use crate::conclusion::sample;
 use crate::effect::{Effect, Notice};
 use crate::event::SetupFailure;
-use crate::exit::Exit;
+use crate::exit::{Exit, Intent};
 use crate::hosts::State;
 use crate::outcome::{End, conclude};
 use crate::policy::Policy;
 use crate::sessions;
+
+/// Linux's error number for "timed out".
+const ETIMEDOUT: i32 = 110;
 
 /// How a host came to its end.
 #[derive(Debug, Clone)]
@@ -51,6 +54,19 @@ impl Policy {
                 self.bury(id, Death::NotSetUp(failure), out);
             }
         }
+    }
+
+    /// A host was not ready in time. Until its walls stand only our own code has run, so that is our failure; after that
+    /// it is the tenant's.
+    pub(crate) fn host_boot_timeout(&mut self, id: HostId, out: &mut Vec<Effect>) {
+        let Some(host) = self.hosts.get(id) else { return };
+        let intent = match host.state {
+            State::Spawning => Intent::Setup { step: SetupStep::Hello, errno: ETIMEDOUT },
+            State::Queued | State::Up | State::Ready { .. } | State::Draining { .. } | State::Ending { .. } => {
+                Intent::BootTimeout { limit_ms: self.rules.initialize_timeout_ms }
+            }
+        };
+        self.kill_host(id, intent, out);
     }
 
     /// A host waited too long for its turn to be spawned.
