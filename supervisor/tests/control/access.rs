@@ -168,3 +168,14 @@ async fn a_supervisor_without_its_token_says_which_file_is_missing() {
     assert!(error.to_string().contains("control.token"), "{error}");
     assert_eq!(error.exit(), Exit::Failure);
 }
+
+#[tokio::test]
+async fn a_rejection_says_when_to_come_back_in_whole_seconds() {
+    let server = Server::start();
+    let body = r#"{"room":"r","tenant":"full"}"#;
+    let head = format!("POST /v1/dispatch HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n", server.token());
+    let answer = exchanged(&server, format!("{head}Content-Length: {}\r\n\r\n{body}", body.len())).await;
+    assert!(answer.starts_with("HTTP/1.1 409"), "{answer}");
+    assert!(answer.to_lowercase().contains("retry-after: 3\r\n"), "{answer}");
+    assert_eq!(problem(&answer).retry_after_s, Some(2.5));
+}
