@@ -17,8 +17,8 @@ pub struct SessionView {
     pub plan: SessionPlan,
     /// Its host, once it was placed.
     pub host: Option<HostId>,
-    /// Since its admission, in milliseconds.
-    pub age_ms: u64,
+    /// Since its start, in milliseconds; 0 before.
+    pub duration_ms: u64,
 }
 
 /// A host in policy's table.
@@ -26,10 +26,10 @@ pub struct SessionView {
 pub struct HostView {
     /// What it is for.
     pub plan: HostPlan,
-    /// `starting`, `ready`, `condemned`, `draining` or `ending`.
+    /// `queued`, `spawning`, `up`, `ready`, `condemned`, `draining` or `ending`.
     pub state: &'static str,
     /// Why it takes no new sessions, where that is so.
-    pub condemned: Option<&'static str>,
+    pub condemned: Option<String>,
     /// Its sessions.
     pub sessions: Vec<SessionId>,
 }
