@@ -20,6 +20,11 @@ pub const DRIVER_INPUTS_MAX: usize = 4096;
 pub const FRAME_DEADLINE_MS: u64 = 5_000;
 /// Milliseconds that a local reservation may wait for its assignment (LiveKit's own is 7.5 s).
 pub const RESERVATION_TTL_MS: u64 = 7_500;
+/// Milliseconds that a host may wait for its turn to be spawned. Longer: its sessions fail with `setup_failed{fork}`, so
+/// that no caller listens to silence for ever.
+pub const QUEUED_MS_MAX: u64 = 60_000;
+/// Milliseconds after which asking again is suggested when every host is busy and nothing better is known.
+pub const BUSY_RETRY_MS: u64 = 1_000;
 /// Events waiting for one observer. Full: the event is dropped and counted.
 pub const OBSERVER_QUEUED_MAX: usize = 1024;
 /// Bytes of one line of a host's output. Longer: cut and marked.

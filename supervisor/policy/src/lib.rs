@@ -3,15 +3,39 @@
 //! Owns: admission, routing, caps, breakers, placement, restarts, drain and outcomes of one supervisor. Never: waits,
 //! reads a clock, rolls dice, or touches a process. Time and randomness are arguments.
 
+mod admission;
+mod assignment;
 pub mod bounds;
+mod breaker;
+mod caps;
+mod conclusion;
+mod deaths;
 pub mod dispatch;
+mod drain;
 pub mod effect;
+mod ending;
 pub mod event;
 pub mod exit;
+#[cfg(test)]
+mod fixture;
+mod hosts;
+mod metadata;
+mod namespace;
+mod operator;
 pub mod outcome;
+mod placement;
 pub mod policy;
 pub mod rejection;
+mod reports;
+mod restart;
+mod retirement;
+mod routing;
 pub mod rules;
+mod sessions;
+mod tally;
+mod tenants;
+mod timers;
+pub mod view;
 
 pub use dispatch::{Dispatch, DispatchId};
 pub use effect::{Admitted, Answer, Conclusion, Effect, HostPlan, Notice, SessionPlan};
@@ -21,6 +45,7 @@ pub use outcome::{Blame, Outcome, Reason, Status};
 pub use policy::Policy;
 pub use rejection::{RejectReason, Rejection};
 pub use rules::Rules;
+pub use view::{BreakerView, Counters, HostView, SessionView, TenantView};
 
 /// A point in time: milliseconds on a clock that never goes back, counted from the supervisor's start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

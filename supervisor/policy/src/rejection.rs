@@ -107,3 +107,20 @@ pub struct Rejection {
     /// Whose dispatch it was, once that is known.
     pub tenant: Option<TenantId>,
 }
+
+impl Rejection {
+    /// A refusal of nobody's dispatch yet, with no word on when to ask again.
+    pub(crate) fn new(reason: RejectReason, detail: String) -> Self {
+        Self { reason, detail, retry_after_ms: None, tenant: None }
+    }
+
+    /// Asking again in so many milliseconds may help.
+    pub(crate) fn retry_after_ms(self, ms: u64) -> Self {
+        Self { retry_after_ms: Some(ms), ..self }
+    }
+
+    /// It was this tenant's dispatch.
+    pub(crate) fn of(self, tenant: &TenantId) -> Self {
+        Self { tenant: Some(tenant.clone()), ..self }
+    }
+}
