@@ -8,7 +8,10 @@ use std::time::{Duration, Instant};
 
 use openrtc_ipc::{AgentName, HostId, RuntimeName, SessionId, SessionInfo, TenantId};
 use openrtc_policy::outcome::{Blame, Outcome, Reason, Status};
-use openrtc_policy::rules::HostScope;
+use openrtc_policy::rules::{
+    AgentRules, BreakerRules, Fallback, HostScope, MissingTenant, RoomRules, RoutingRules, Rules, RuntimeRules,
+    TenantRules, TenantStatus, UnknownTenant,
+};
 use openrtc_policy::{
     Admitted, Answer, Conclusion, Dispatch, Event, HostPlan, OperatorEvent, RejectReason, Rejection, SessionPlan,
 };
@@ -113,9 +116,68 @@ impl Server {
     }
 }
 
-/// The one place that makes a policy: nobody here asks it anything.
-fn policy() -> Policy {
-    Policy {}
+/// A policy of the default rules; the driver here never tells it anything.
+pub(crate) fn policy() -> Policy {
+    Policy::new(rules(), 1)
+}
+
+/// An agency of `support` alone, with the tenants `acme-corp` and `initech`; the breaker of `initech` is on.
+fn rules() -> Rules {
+    let breaker = BreakerRules {
+        enabled: false,
+        cooldown_ms: 30_000,
+        failure_ratio: 0.5,
+        min_samples: 5,
+        window_ms: 60_000,
+        half_open_max_sessions: None,
+        half_open_success_after_ms: 10_000,
+        count_operator_kills: false,
+    };
+    let configured = |unusable: Option<&str>, enabled| TenantRules {
+        status: TenantStatus::Active,
+        max_sessions: Some(5),
+        allowed_agents: None,
+        host_scope: None,
+        breaker: BreakerRules { enabled, ..breaker },
+        unusable: unusable.map(str::to_owned),
+    };
+    let support = AgentName::parse("support").unwrap();
+    let command = RuntimeName::parse("command").unwrap();
+    Rules {
+        max_concurrent_sessions: 50,
+        default_max_sessions: None,
+        unknown_tenant: UnknownTenant::DefaultConfig,
+        missing_tenant: MissingTenant::Default,
+        default_tenant: tenant("default"),
+        accept_only_registered_rooms: false,
+        drain_timeout_ms: 30_000,
+        terminate_grace_ms: 10_000,
+        initialize_timeout_ms: 10_000,
+        max_concurrent_spawns: 4,
+        spawn_attempts: 3,
+        restart_backoff_ms: vec![1_000],
+        max_hosts: 256,
+        max_unregistered_hosts: 16,
+        host_idle_timeout_ms: 300_000,
+        host_scope: HostScope::Tenant,
+        breaker,
+        unresponsive_warn_ms: 500,
+        unresponsive_kill_ms: 15_000,
+        routing: RoutingRules {
+            rules: Vec::new(),
+            metadata_agent_keys: vec!["agent".to_owned()],
+            room_prefix: true,
+            fallback: Fallback::Agent(support.clone()),
+        },
+        rooms: RoomRules { tenant_prefix: false, separator: "_".to_owned() },
+        tenants: [
+            (tenant("acme-corp"), configured(Some("tenants.acme-corp.api_keys.openai: no such file"), false)),
+            (tenant("initech"), configured(None, true)),
+        ]
+        .into(),
+        agents: [(support, AgentRules { runtime: command.clone(), max_sessions: Some(7) })].into(),
+        runtimes: [(command, RuntimeRules { max_sessions_per_host: None, session_ms_max: None })].into(),
+    }
 }
 
 /// What is shown of policy, whatever it is.
