@@ -17,7 +17,7 @@ pub struct Host {
     pub runtime: String,
     /// `tenant` or `session`.
     pub scope: String,
-    /// `starting`, `ready`, `condemned`, `draining` or `ending`.
+    /// `queued`, `spawning`, `up`, `ready`, `condemned`, `draining` or `ending`.
     pub state: String,
     /// Why it takes no new sessions, where that is so.
     pub condemned: Option<String>,

@@ -22,9 +22,11 @@ const PAUSE: Duration = Duration::from_millis(500);
 const EXAMPLES: &str = "\
 Examples:
   openrtc-supervisor dispatch --room call-1 --tenant acme-corp --agent support
-  openrtc-supervisor dispatch --room call-1 --metadata '{\"tenant\":\"acme-corp\"}' --input call.wav --wait
+  openrtc-supervisor dispatch --room call-1 --input call.wav --wait \\
+    --metadata '{\"tenant\":\"acme-corp\"}'
 
-Exit codes: 0 admitted (with --wait: ended without failure), 1 the session failed, 4 rejected.";
+Exit codes: 0 admitted (with --wait: ended without failure),
+  1 the session failed, 4 rejected.";
 
 /// Options of `dispatch`.
 #[derive(Debug, Args)]

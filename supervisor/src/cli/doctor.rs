@@ -73,3 +73,23 @@ pub(super) fn missing(walls: &[WallRow]) -> Vec<String> {
     let grave = absent.filter(|wall| matches!(wall.wall.as_str(), "memory" | "cpu" | "pids"));
     grave.map(|wall| format!("NO {} WALL: {}", wall.wall.to_uppercase(), super::table::harmless(&wall.by))).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_memory_wall_is_shouted_and_a_missing_zygote_is_not() {
+        let wall = |wall: &str, strength| WallRow {
+            wall: wall.into(),
+            strength,
+            by: "memory_max_mb = \"off\"".into(),
+            evidence: "observed".into(),
+            remedy: None,
+            required: false,
+        };
+        let walls =
+            [wall("memory", Strength::Absent), wall("cpu", Strength::Sampled), wall("zygote", Strength::Absent)];
+        assert_eq!(missing(&walls), ["NO MEMORY WALL: memory_max_mb = \"off\""]);
+    }
+}

@@ -44,7 +44,7 @@ pub enum CliError {
     #[error(transparent)]
     Client(#[from] ClientError),
     /// The supervisor refused.
-    #[error("{}: {}", .0.reason, .0.detail)]
+    #[error("{}: {}{}", .0.reason, .0.detail, again(.0))]
     Refused(Box<Problem>),
     /// A file named on the command line cannot be used.
     #[error("{option}: cannot use {}", path.display())]
@@ -77,6 +77,10 @@ pub enum CliError {
         /// Which command.
         command: &'static str,
     },
+}
+
+fn again(problem: &Problem) -> String {
+    problem.retry_after_s.map_or_else(String::new, |s| format!(" (try again in {s} s)"))
 }
 
 impl CliError {

@@ -36,11 +36,14 @@ const EXAMPLES: &str = "\
 Examples:
   openrtc-supervisor demo
   openrtc-supervisor --isolation process --config openrtc-supervisor.toml
-  openrtc-supervisor dispatch --tenant acme-corp --agent support --room call-1 --input call.wav --wait
+  openrtc-supervisor dispatch --tenant acme-corp --room call-1 --wait
   openrtc-supervisor session list --ended
   openrtc-supervisor doctor
 
-Exit codes: 0 ok, 1 failure, 2 usage or configuration, 3 supervisor unreachable, 4 rejected, 5 not found, 6 a check failed.";
+Exit codes: 0 ok, 1 failure, 2 usage or configuration,
+  3 supervisor unreachable, 4 rejected, 5 not found, 6 a check failed.";
+
+const GLOBAL: &str = "Options of every command";
 
 /// Runs many tenants' voice agents on one machine, each behind its own process wall.
 #[derive(Debug, Parser)]
@@ -58,25 +61,25 @@ pub struct Cli {
 #[derive(Debug, Clone, Args)]
 pub struct Global {
     /// Configuration file; without one, the defaults
-    #[arg(long, global = true, value_name = "PATH", env = "OPENRTC_SUPERVISOR_CONFIG")]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "PATH", env = "OPENRTC_SUPERVISOR_CONFIG")]
     pub config: Option<PathBuf>,
     /// How sessions are kept apart; `process` is the only way
-    #[arg(long, global = true, value_name = "WAY", value_parser = isolation)]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "WAY", value_parser = isolation)]
     pub isolation: Option<Isolation>,
     /// The supervisor's socket [env: OPENRTC_SUPERVISOR_CONTROL_SOCKET=] [default: in /run or $XDG_RUNTIME_DIR]
-    #[arg(long, global = true, value_name = "PATH")]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "PATH")]
     pub control_socket: Option<PathBuf>,
     /// Print one JSON document instead of text
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     pub json: bool,
     /// Least grave log line of `run`
-    #[arg(long, global = true, value_name = "LEVEL")]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "LEVEL")]
     pub log_level: Option<LogLevel>,
     /// Print results and errors only
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, help_heading = GLOBAL)]
     pub quiet: bool,
     /// Colours
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "WHEN", default_value = "auto")]
     pub color: Color,
 }
 

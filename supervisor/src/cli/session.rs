@@ -121,6 +121,13 @@ fn over(ended: &[EndedSession]) -> Table {
     table
 }
 
+/// `host_exit (code 3)`.
+fn reason(ended: &EndedSession) -> String {
+    let fields = ended.reason_detail.as_object().into_iter().flatten().filter(|(name, _)| *name != "reason");
+    let fields: Vec<_> = fields.map(|(name, value)| format!("{name} {value}")).collect();
+    if fields.is_empty() { ended.reason.clone() } else { format!("{} ({})", ended.reason, fields.join(", ")) }
+}
+
 fn account(session: &Session) -> String {
     match session {
         Session::Live { row, usage, .. } => fields(&[
@@ -140,7 +147,7 @@ fn account(session: &Session) -> String {
         Session::Ended { ended } => fields(&[
             ("session", ended.session_id.clone()),
             ("status", ended.status.clone()),
-            ("reason", ended.reason_detail.to_string()),
+            ("reason", reason(ended)),
             ("error", units::or_dash(ended.error.as_ref())),
             ("blame", ended.blame.clone()),
             ("tenant", ended.tenant.clone()),

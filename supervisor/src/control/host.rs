@@ -40,7 +40,7 @@ pub(super) fn host(facts: &Facts, host: &HostFacts<'_>) -> Host {
         runtime: plan.map(|plan| plan.runtime.to_string()).unwrap_or_default(),
         scope: plan.map(|plan| scope(plan.scope)).unwrap_or_default().to_owned(),
         state: state.to_owned(),
-        condemned: host.planned.and_then(|planned| planned.condemned).map(str::to_owned),
+        condemned: host.planned.and_then(|planned| planned.condemned.clone()),
         intent: record.and_then(crate::host::HostRecord::intent).map(|intent| intent_name(&intent)),
         pid: record.map(|record| record.pid),
         spawned_by: record.map(|record| record.spawned_by.clone()),

@@ -92,7 +92,8 @@ fn vitals(system: &sysinfo::System, networks: Option<&mut Networks>, seconds: f6
 
 /// One digit after the point, as OpenRTC gives.
 pub(super) fn rounded(value: f64) -> f64 {
-    (value * 10.0).round() / 10.0
+    // The sum of nothing is -0.0.
+    (value * 10.0).round() / 10.0 + 0.0
 }
 
 /// Memory of this process.

@@ -13,12 +13,12 @@ use crate::sources::Stopping;
 
 /// A problem on its way out.
 #[derive(Debug)]
-pub(super) struct Refusal(pub(super) Problem);
+pub(super) struct Refusal(Box<Problem>);
 
 impl Refusal {
     /// A refusal with this status and reason.
     pub(super) fn new(status: StatusCode, reason: &str, detail: impl Into<String>) -> Self {
-        Self(Problem::new(status.as_u16(), reason, detail))
+        Self(Box::new(Problem::new(status.as_u16(), reason, detail)))
     }
 
     /// The request itself is wrong.
@@ -73,7 +73,7 @@ impl From<Rejection> for Refusal {
         let problem = Problem::new(status_of(rejection.reason).as_u16(), rejection.reason.name(), rejection.detail)
             .with_tenant(rejection.tenant.map(String::from))
             .with_retry_after_ms(rejection.retry_after_ms);
-        Self(problem)
+        Self(Box::new(problem))
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) fn row(facts: &Facts, session: &SessionFacts<'_>) -> SessionRow {
     let sharing = session.host().map_or(1, |host| facts.sessions_on(host).len().max(1)) as f64;
     let gauges = record.map(crate::host::HostRecord::gauges).unwrap_or_default();
     let since_start = session.live.map(|live| facts.at_unix_ms.saturating_sub(live.info.started_at_unix_ms));
-    let age_ms = since_start.or_else(|| session.planned.map(|planned| planned.age_ms)).unwrap_or_default();
+    let age_ms = since_start.or_else(|| session.planned.map(|planned| planned.duration_ms)).unwrap_or_default();
     SessionRow {
         session_id: session.id.to_string(),
         agent_name: session.agent().to_owned(),

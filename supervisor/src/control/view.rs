@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 
 use openrtc_ipc::{AgentName, HostId, RuntimeName, SessionId, TenantId};
-use openrtc_policy::{HostPlan, RejectReason, SessionPlan};
+use openrtc_policy::rules::{AgentRules, TenantStatus};
+use openrtc_policy::{HostPlan, RejectReason, Rules, SessionPlan, view};
 
 use crate::driver::Policy;
 
@@ -17,8 +18,8 @@ pub struct SessionView {
     pub plan: SessionPlan,
     /// Its host, once it was placed.
     pub host: Option<HostId>,
-    /// Since its admission, in milliseconds.
-    pub age_ms: u64,
+    /// Since its start, in milliseconds; 0 before.
+    pub duration_ms: u64,
 }
 
 /// A host in policy's table.
@@ -26,10 +27,10 @@ pub struct SessionView {
 pub struct HostView {
     /// What it is for.
     pub plan: HostPlan,
-    /// `starting`, `ready`, `condemned`, `draining` or `ending`.
+    /// `queued`, `spawning`, `up`, `ready`, `condemned`, `draining` or `ending`.
     pub state: &'static str,
     /// Why it takes no new sessions, where that is so.
-    pub condemned: Option<&'static str>,
+    pub condemned: Option<String>,
     /// Its sessions.
     pub sessions: Vec<SessionId>,
 }
@@ -106,9 +107,76 @@ pub struct PolicyView {
 
 impl PolicyView {
     /// Reads policy.
-    pub fn of(_policy: &Policy) -> Self {
-        // MERGE: policy on this branch has no read views yet; fill from sessions(), hosts(), tenants(), breaker(),
-        // counters(), draining() and the rules.
-        Self::default()
+    pub fn of(policy: &Policy) -> Self {
+        let (rules, counters) = (policy.rules(), policy.counters());
+        let agent = |(name, agent): (&AgentName, &AgentRules)| AgentView {
+            agent: name.clone(),
+            runtime: agent.runtime.clone(),
+            max_sessions: agent.max_sessions,
+        };
+        Self {
+            draining: policy.draining(),
+            max_concurrent_sessions: Some(rules.max_concurrent_sessions),
+            sessions_started: counters.started,
+            session_failures: counters.failed,
+            last_routed_agent: counters.last_routed_agent,
+            rejections: counters.rejections,
+            sessions: policy.sessions().map(SessionView::of).collect(),
+            hosts: policy.hosts().map(HostView::of).collect(),
+            tenants: policy.tenants().map(|tenant| TenantView::of(&tenant, rules)).collect(),
+            agents: rules.agents.iter().map(agent).collect(),
+            breakers: policy.tenants().map(|tenant| BreakerView::of(&tenant, rules)).collect(),
+        }
+    }
+}
+
+impl SessionView {
+    fn of(session: view::SessionView<'_>) -> Self {
+        Self { plan: session.plan.clone(), host: Some(session.host), duration_ms: session.duration_ms }
+    }
+}
+
+impl HostView {
+    fn of(host: view::HostView<'_>) -> Self {
+        let condemned = (!host.condemned.is_empty()).then(|| host.condemned.join(", "));
+        Self {
+            plan: host.plan.clone(),
+            state: if host.state == "ready" && condemned.is_some() { "condemned" } else { host.state },
+            condemned,
+            sessions: host.session_ids,
+        }
+    }
+}
+
+impl TenantView {
+    fn of(tenant: &view::TenantView<'_>, rules: &Rules) -> Self {
+        Self {
+            tenant: tenant.id.clone(),
+            configured: tenant.configured,
+            status: match tenant.status {
+                TenantStatus::Active if tenant.draining => "draining",
+                TenantStatus::Active => "active",
+                TenantStatus::Suspended => "suspended",
+                TenantStatus::Archived => "archived",
+            },
+            max_sessions: tenant.cap,
+            unusable: rules.tenants.get(tenant.id).and_then(|rules| rules.unusable.clone()),
+        }
+    }
+}
+
+impl BreakerView {
+    fn of(tenant: &view::TenantView<'_>, rules: &Rules) -> Self {
+        let (breaker, rules) =
+            (tenant.breaker, rules.tenants.get(tenant.id).map_or(&rules.breaker, |own| &own.breaker));
+        Self {
+            tenant: tenant.id.clone(),
+            // One that is off may still have been opened by hand.
+            state: if !rules.enabled && breaker.state == "closed" { "off" } else { breaker.state },
+            failures: breaker.failures,
+            samples: breaker.samples,
+            closes_in_ms: (breaker.state == "open").then_some(breaker.remaining_ms),
+            cooldown_ms: rules.cooldown_ms,
+        }
     }
 }
