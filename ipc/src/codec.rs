@@ -81,13 +81,24 @@ fn command_lane(command: &Command) -> Lane {
     }
 }
 
-fn encode(message: &impl Serialize, lane: Lane) -> Result<Bytes, WireError> {
-    let mut frame = BytesMut::zeroed(HEADER_BYTES).writer();
-    let bytes = bincode::serde::encode_into_std_write(message, &mut frame, BULK)
-        .map_err(|error| WireError::Encode { detail: error.to_string() })?;
-    let mut frame = frame.into_inner();
-    frame[..HEADER_BYTES].copy_from_slice(&header(lane, bytes)?);
-    Ok(frame.freeze())
+/// Appends a whole frame to `buffer`; on failure the buffer is as it was.
+fn encode(message: &impl Serialize, lane: Lane, buffer: &mut BytesMut) -> Result<(), WireError> {
+    let start = buffer.len();
+    buffer.put_bytes(0, HEADER_BYTES);
+    let mut writer = buffer.writer();
+    let encoded = bincode::serde::encode_into_std_write(message, &mut writer, BULK)
+        .map_err(|error| WireError::Encode { detail: error.to_string() })
+        .and_then(|bytes| header(lane, bytes));
+    match encoded {
+        Ok(header) => {
+            buffer[start..start + HEADER_BYTES].copy_from_slice(&header);
+            Ok(())
+        }
+        Err(fault) => {
+            buffer.truncate(start);
+            Err(fault)
+        }
+    }
 }
 
 fn decode<M: DeserializeOwned>(frame: &Frame, lane_of: impl Fn(&M) -> Lane) -> Result<M, WireError> {
@@ -111,14 +122,23 @@ fn detail(error: &DecodeError) -> String {
     detail
 }
 
+/// Appends a report as a whole frame.
+pub fn encode_report_into(report: &Report, buffer: &mut BytesMut) -> Result<(), WireError> {
+    encode(report, report_lane(report), buffer)
+}
+
 /// A report as a whole frame.
 pub fn encode_report(report: &Report) -> Result<Bytes, WireError> {
-    encode(report, report_lane(report))
+    let mut buffer = BytesMut::new();
+    encode_report_into(report, &mut buffer)?;
+    Ok(buffer.freeze())
 }
 
 /// A command as a whole frame.
 pub fn encode_command(command: &Command) -> Result<Bytes, WireError> {
-    encode(command, command_lane(command))
+    let mut buffer = BytesMut::new();
+    encode(command, command_lane(command), &mut buffer)?;
+    Ok(buffer.freeze())
 }
 
 /// The report in a frame.

@@ -6,10 +6,10 @@
 //! A file imports only from rows below its own:
 //!
 //! ```text
-//! 5  main  lib  cli  demo
+//! 5  main  lib  cli  demo  run  doctor
 //! 4  driver  sources  effects  shutdown
 //! 3  dispatch  control
-//! 2  spawn  host  wall  observer  secrets
+//! 2  spawn  host  wall  observer  ledger  secrets
 //! 1  config  telemetry
 //! 0  sys                                  ← the only unsafe in this crate
 //! ```
@@ -19,11 +19,13 @@ pub mod config;
 pub mod control;
 pub mod demo;
 pub mod dispatch;
+pub mod doctor;
 pub mod driver;
 pub mod effects;
 pub mod host;
 pub mod ledger;
 pub mod observer;
+pub mod run;
 pub mod secrets;
 pub mod shutdown;
 pub mod sources;

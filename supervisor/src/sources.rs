@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use openrtc_policy::{Answer, Dispatch, DispatchId, Event, HostEvent, OperatorEvent};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::driver::Policy;
+use openrtc_policy::Policy;
 
 /// A question asked of policy between two events.
 pub type Question = Box<dyn FnOnce(&Policy) + Send>;

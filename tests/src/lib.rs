@@ -1,1 +1,12 @@
-//! One file per promise: the harness, the simulation, the attacks and the tidy test.
+//! The harness: a real supervisor, started as an operator would start it, and talked to as an operator would.
+//!
+//! Owns: building the product once, a directory per test, waiting on conditions. Never: reaches into the product.
+
+pub mod http;
+pub mod product;
+pub mod supervisor;
+pub mod wait;
+
+pub use product::binary;
+pub use supervisor::{Running, Setup, User};
+pub use wait::until;

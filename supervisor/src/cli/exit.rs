@@ -9,6 +9,10 @@ use std::process::ExitCode;
 use openrtc_control_api::Problem;
 use openrtc_policy::RejectReason;
 
+use crate::config::ConfigFaults;
+use crate::run::RunError;
+use crate::telemetry::TelemetryError;
+
 use super::client::ClientError;
 
 /// What a command says to its caller.
@@ -71,12 +75,15 @@ pub enum CliError {
     /// No runtime for asking.
     #[error("start")]
     Start(#[source] io::Error),
-    /// A part of the program that this build lacks.
-    #[error("`{command}` is not part of this build")]
-    NotBuilt {
-        /// Which command.
-        command: &'static str,
-    },
+    /// The configuration is at fault.
+    #[error(transparent)]
+    Config(#[from] ConfigFaults),
+    /// Logging could not be set up.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
+    /// The supervisor did not start.
+    #[error(transparent)]
+    Run(#[from] RunError),
 }
 
 fn again(problem: &Problem) -> String {
@@ -102,8 +109,8 @@ impl CliError {
         match self {
             Self::Client(error) if error.unreachable() => Exit::Unreachable,
             Self::Refused(problem) => exit_of(problem),
-            Self::Usage { .. } | Self::File { .. } => Exit::Usage,
-            Self::Client(_) | Self::Output(_) | Self::Start(_) | Self::NotBuilt { .. } => Exit::Failure,
+            Self::Usage { .. } | Self::File { .. } | Self::Config(_) => Exit::Usage,
+            Self::Client(_) | Self::Output(_) | Self::Start(_) | Self::Telemetry(_) | Self::Run(_) => Exit::Failure,
         }
     }
 }

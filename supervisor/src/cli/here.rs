@@ -1,40 +1,113 @@
 //! Commands that need no supervisor: the way from the command line into the rest of this program.
 //!
-//! Owns: nothing but the calls. Never: does any of it.
+//! Owns: turning options into what each part takes. Never: does any of it.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use openrtc_control_api::{ConfigCheck, DoctorReport};
+use openrtc_control_api::{ConfigCheck, ConfigFault, DoctorReport};
+use tracing::level_filters::LevelFilter;
 
 use super::exit::CliError;
-use super::{DemoOptions, Global};
+use super::output::Color;
+use super::{DemoOptions, Global, HostArguments, LogLevel};
+use crate::config::{Config, ConfigFaults, Fault, LoadRequest, Overrides};
+use crate::demo::{self, DemoArgs};
+use crate::spawn::HostProgram;
+use crate::telemetry;
+use crate::wall::Walls;
+use crate::{doctor, run};
 
 /// `run`: the supervisor in the foreground, until it ends.
-pub fn run(_global: &Global) -> Result<ExitCode, CliError> {
-    // MERGE: crate::run::run(RunArgs { config, control_socket, log_level, quiet, color }).
-    Err(CliError::NotBuilt { command: "run" })
+pub fn run(global: &Global, hosts: HostArguments) -> Result<ExitCode, CliError> {
+    let config = load(global)?;
+    let level = match (global.quiet, global.log_level) {
+        (_, Some(level)) => level_filter(level),
+        (true, None) => LevelFilter::WARN,
+        (false, None) => LevelFilter::INFO,
+    };
+    // Flushes when it is dropped, after the last line.
+    let _telemetry = telemetry::start(config.logs.format, level, telemetry_color(global.color))?;
+    let program = HostProgram {
+        // The image that runs, also after the file was replaced by an upgrade.
+        path: "/proc/self/exe".into(),
+        args: vec![OsString::from(hosts.host)],
+        zygote_args: vec![OsString::from(hosts.zygote)],
+    };
+    run::run(config, program)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// `demo`.
-pub fn demo(_global: &Global, _options: &DemoOptions) -> Result<ExitCode, CliError> {
-    // MERGE: crate::demo::run(DemoArgs { json, keep, color }) in a runtime.
-    Err(CliError::NotBuilt { command: "demo" })
+pub fn demo(global: &Global, options: &DemoOptions) -> Result<ExitCode, CliError> {
+    let color = match global.color {
+        Color::Auto => None,
+        Color::Always => Some(true),
+        Color::Never => Some(false),
+    };
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().map_err(CliError::Start)?;
+    Ok(runtime.block_on(demo::run(DemoArgs { json: global.json, keep: options.keep.clone(), color })))
 }
 
 /// `doctor` while no supervisor runs: what this machine can do under this configuration.
-pub fn doctor(_global: &Global) -> Result<DoctorReport, CliError> {
-    // MERGE: Config::load, Walls::detect, control::forecast(&walls.forecast(&spec), &spec.require).
-    Err(CliError::NotBuilt { command: "doctor" })
+pub fn doctor(global: &Global) -> Result<DoctorReport, CliError> {
+    let config = load(global)?;
+    let walls = Walls::look(&config.cgroup, &config.uids);
+    Ok(doctor::report(&config, &walls, None, None))
 }
 
 /// `config check`.
-pub fn config_check(_global: &Global) -> Result<ConfigCheck, CliError> {
-    // MERGE: Config::load, its faults one to one.
-    Err(CliError::NotBuilt { command: "config check" })
+pub fn config_check(global: &Global) -> Result<ConfigCheck, CliError> {
+    let source = global.config.as_ref().map_or_else(|| "defaults".to_owned(), |path| path.display().to_string());
+    Ok(match Config::load(&request(global)) {
+        Ok(config) => ConfigCheck { source, ok: true, faults: Vec::new(), warnings: config.warnings },
+        Err(ConfigFaults { faults, warnings }) => {
+            ConfigCheck { source, ok: false, faults: faults.into_iter().map(fault).collect(), warnings }
+        }
+    })
 }
 
 /// `config show`: the configuration in force, as JSON, with `***(source)` for each secret.
-pub fn config_show(_global: &Global) -> Result<serde_json::Value, CliError> {
-    // MERGE: Config::load, then its redacted form.
-    Err(CliError::NotBuilt { command: "config show" })
+pub fn config_show(global: &Global) -> Result<serde_json::Value, CliError> {
+    Ok(load(global)?.redacted_json())
+}
+
+fn load(global: &Global) -> Result<Config, CliError> {
+    Ok(Config::load(&request(global))?)
+}
+
+fn request(global: &Global) -> LoadRequest {
+    let environment = std::env::vars_os().filter_map(|(name, value)| {
+        // What is not text cannot be one of ours.
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    });
+    LoadRequest {
+        path: global.config.clone(),
+        environment: environment.collect(),
+        overrides: Overrides { control_socket: global.control_socket.clone(), ..Overrides::default() },
+    }
+}
+
+fn fault(fault: Fault) -> ConfigFault {
+    let Fault { source, line, key, value, problem, remedy } = fault;
+    ConfigFault { source, line, key, value, problem, remedy }
+}
+
+fn level_filter(level: LogLevel) -> LevelFilter {
+    match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    }
+}
+
+fn telemetry_color(color: Color) -> telemetry::Color {
+    match color {
+        Color::Auto => telemetry::Color::Auto,
+        Color::Always => telemetry::Color::Always,
+        Color::Never => telemetry::Color::Never,
+    }
 }

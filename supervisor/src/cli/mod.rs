@@ -166,10 +166,19 @@ pub fn parse() -> Cli {
     Cli::parse()
 }
 
+/// Under which first argument this executable becomes which part of a host; only `main.rs` knows.
+#[derive(Debug, Clone, Copy)]
+pub struct HostArguments {
+    /// A tenant host.
+    pub host: &'static str,
+    /// A zygote.
+    pub zygote: &'static str,
+}
+
 /// Does what was asked, and says how it went.
-pub fn execute(cli: Cli) -> ExitCode {
+pub fn execute(cli: Cli, hosts: HostArguments) -> ExitCode {
     let output = Output::new(cli.global.json, cli.global.quiet, cli.global.color);
-    match perform(cli, &output) {
+    match perform(cli, &output, hosts) {
         Ok(code) => code,
         Err(error) if error.reader_left() => Exit::Ok.into(),
         Err(error) => {
@@ -191,19 +200,19 @@ fn whole(error: &CliError) -> String {
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
-fn perform(cli: Cli, output: &Output) -> Result<ExitCode, CliError> {
+fn perform(cli: Cli, output: &Output, hosts: HostArguments) -> Result<ExitCode, CliError> {
     let Cli { global, command } = cli;
     let asked = Asked { global: &global, output };
     let Some(command) = command else {
         if global.isolation.is_some() || global.config.is_some() {
-            return here::run(&global);
+            return here::run(&global, hosts);
         }
         output.complain(&Cli::command().render_help().to_string());
         return Ok(Exit::Usage.into());
     };
     let exit = match command {
         // These need no supervisor.
-        Command::Run => return here::run(&global),
+        Command::Run => return here::run(&global, hosts),
         Command::Demo(options) => return here::demo(&global, &options),
         Command::Config(command) => config::perform(&command, &global, output)?,
         Command::Doctor => doctor::perform(&asked)?,

@@ -51,6 +51,7 @@ pub(super) fn build(
     let rules = rules(&file.supervisor, parts, &runtimes, &agents, tenant_rules)?;
     let mut config = Config {
         source,
+        tenants_dir: None,
         supervisor,
         rules,
         cgroup: file.hosts.cgroup(),

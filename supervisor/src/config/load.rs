@@ -75,8 +75,9 @@ fn assemble(
     }
     let current = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
     let layers = overrides::layers(request, &current, &mut faults);
-    if let Some(dir) = tenants_dir(&root, &layers, origin, source.is_some(), &mut faults) {
-        exposed.0.extend(documents::include_tenants(&mut root, &dir, origin, &mut faults));
+    let tenants_dir = tenants_dir(&root, &layers, origin, source.is_some(), &mut faults);
+    if let Some(dir) = &tenants_dir {
+        exposed.0.extend(documents::include_tenants(&mut root, dir, origin, &mut faults));
     }
     aliases::apply(&mut root, &mut faults);
     for layer in layers {
@@ -94,7 +95,9 @@ fn assemble(
         faults.add(origin, "", None, "the built-in names are no names", "report this as a defect");
     }
     let warnings = faults.finish()?;
-    config.map(|config| Config { warnings, ..config }).ok_or(ConfigFaults { faults: Vec::new(), warnings: Vec::new() })
+    config
+        .map(|config| Config { warnings, tenants_dir, ..config })
+        .ok_or(ConfigFaults { faults: Vec::new(), warnings: Vec::new() })
 }
 
 /// The directory of tenants' files: as named, else `tenants.d` beside the file where there is one.

@@ -44,7 +44,7 @@ use openrtc_policy::rules::HostScope;
 
 pub use faults::{ConfigFaults, Fault};
 pub use hosts::Liveness;
-pub use observers::{LogFormat, Logs, Metrics, Observers};
+pub use observers::{Logs, Metrics, Observers};
 pub use overrides::{CONFIG_VARIABLE, LoadRequest, Overrides};
 pub use providers::{INFERENCE, Provider, Providers};
 pub use reference::SecretRef;
@@ -63,6 +63,8 @@ use walls::WallLayer;
 pub struct Config {
     /// The file it came from, absolute; `None` for defaults and embedded ones.
     pub source: Option<PathBuf>,
+    /// Where tenants' own files lie, if anywhere.
+    pub tenants_dir: Option<PathBuf>,
     /// The supervisor's own places and names.
     pub supervisor: Supervisor,
     /// What policy needs to know. Unreadable secrets are added by [`crate::secrets::Vault::rules`].
@@ -134,6 +136,11 @@ impl Config {
         spec
     }
 
+    /// `[wall]` alone: the walls of a tenant and a runtime that name none of their own.
+    pub fn default_wall(&self) -> WallSpec {
+        self.wall.spec()
+    }
+
     /// One host per tenant or per session, for this tenant.
     pub fn host_scope(&self, tenant: &TenantId) -> HostScope {
         self.rules.tenants.get(tenant).and_then(|rules| rules.host_scope).unwrap_or(self.rules.host_scope)
@@ -178,6 +185,15 @@ impl Config {
         let dir = work_dir.display().to_string();
         let own = [("HOME".to_owned(), dir.clone()), ("TMPDIR".to_owned(), dir)];
         self.base_env.iter().cloned().chain(own).collect()
+    }
+
+    /// What no host may ever read, whatever else it is granted: our own files and directories, and files of keys.
+    pub fn hidden_paths(&self) -> Vec<PathBuf> {
+        let own = [self.supervisor.runtime_dir.clone(), self.supervisor.state_dir.clone()];
+        let keys = self.tenants.keys().flat_map(|tenant| self.keys_of(tenant)).chain(self.default_keys());
+        let keys = keys.filter(|(plugin, ..)| !plugins::takes_credentials_file(plugin));
+        let keys = keys.filter_map(|(_, _, reference)| self.path_of(reference));
+        self.source.iter().chain(&self.tenants_dir).cloned().chain(own).chain(keys).collect()
     }
 
     /// Files of service accounts, which a tenant's agents read by path.

@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use super::section::Section;
+use crate::telemetry::Format;
 
 /// Built-in observers, and how long any of them may take.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,22 +29,11 @@ pub struct Metrics {
     pub stream_events_max: usize,
 }
 
-/// Form of the log lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// Text on a terminal, JSON otherwise.
-    Auto,
-    /// Text.
-    Text,
-    /// JSON.
-    Json,
-}
-
 /// The supervisor's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Logs {
     /// Form.
-    pub format: LogFormat,
+    pub format: Format,
     /// Names of fields whose values are hidden; `*` stands for anything, case does not matter.
     pub redact: Vec<String>,
     /// Bytes of one line.
@@ -73,11 +63,11 @@ impl Metrics {
 
 impl Logs {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
-        let formats = [("auto", LogFormat::Auto), ("text", LogFormat::Text), ("json", LogFormat::Json)];
+        let formats = [("auto", Format::Auto), ("text", Format::Text), ("json", Format::Json)];
         let redact = section.texts("redact").map(|list| list.value.into_iter().map(|name| name.value).collect());
         let default = || ["*api_key*", "*secret*", "*token*", "authorization"].map(str::to_owned).to_vec();
         Self {
-            format: section.choice("format", &formats).unwrap_or(LogFormat::Auto),
+            format: section.choice("format", &formats).unwrap_or(Format::Auto),
             redact: redact.unwrap_or_else(default),
             line_bytes_max: section.whole("line_max_kib", 1..=1_024).unwrap_or(64) as usize * 1024,
         }

@@ -9,7 +9,7 @@ use openrtc_ipc::{AgentName, HostId, RuntimeName, SessionId, TenantId};
 use openrtc_policy::rules::{AgentRules, TenantStatus};
 use openrtc_policy::{HostPlan, RejectReason, Rules, SessionPlan, view};
 
-use crate::driver::Policy;
+use openrtc_policy::Policy;
 
 /// A session that was admitted and has not ended.
 #[derive(Debug, Clone, PartialEq)]

@@ -14,10 +14,10 @@ use tokio::sync::Semaphore;
 use super::machine::Machine;
 use super::refusal::Refusal;
 use super::view::PolicyView;
-use crate::driver::Policy;
 use crate::host::Registry;
 use crate::ledger::{EndedSession, Ledger};
 use crate::sources::{Handle, Stopping};
+use openrtc_policy::Policy;
 
 /// Of all connections, those that may wait for a session's end. The rest is kept free for operators.
 const WAITERS_MAX: usize = CONTROL_CONNECTIONS_MAX / 2;

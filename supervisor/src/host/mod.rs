@@ -1,13 +1,103 @@
 //! The life of one host process, from newborn to reaped.
 //!
 //! Owns: each host's link, record, liveness and end. Never: decides which host serves what.
+//!
+//! ```text
+//! spawn ─► life: birth (hello, walls, green light, configure, ready) ─► serve (orders, reports, pings)
+//!            └────── sampling, endings ──────┘                             │
+//!          death: evidence ─► tree killed ─► reaped ─► attributed ◄────────┘ exit, at any time
+//! ```
 
+pub mod birth;
+pub mod death;
+pub mod life;
 pub mod line;
+pub mod link;
+pub mod liveness;
+pub mod morgue;
+pub mod order;
 pub mod output;
 pub mod rate;
 pub mod reap;
 pub mod record;
 pub mod redact;
+pub mod sampling;
+pub mod serve;
 pub mod tree;
+pub mod work_dir;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use openrtc_ipc::{LogLevel, RuntimeName, TenantId};
+use openrtc_policy::HostPlan;
 
 pub use record::{Gauges, HostRecord, Registry};
+
+use crate::config::Config;
+use crate::driver::Clock;
+use crate::ledger::Ledger;
+use crate::observer::{Fanout, LineSource, Stamp, Told};
+use crate::secrets::Vault;
+use crate::sources::Handle;
+use crate::spawn::Spawner;
+use crate::telemetry::unix_ms;
+use crate::wall::{ProgramFiles, Walls};
+
+/// What every host's task needs; one for the supervisor's life.
+pub struct HostContext {
+    /// The way to policy.
+    pub handle: Handle,
+    /// Makes processes.
+    pub spawner: Spawner,
+    /// Raises walls.
+    pub walls: Walls,
+    /// The operator's file, made valid.
+    pub config: Arc<Config>,
+    /// Every secret.
+    pub vault: Vault,
+    /// Hosts that exist.
+    pub registry: Registry,
+    /// Sessions.
+    pub ledger: Ledger,
+    /// Evidence between a death and its report.
+    pub morgue: morgue::Morgue,
+    /// Who is told.
+    pub fanout: Fanout,
+    /// The supervisor's clock.
+    pub clock: Clock,
+    /// Parent of the hosts' own directories.
+    pub work_root: PathBuf,
+}
+
+impl HostContext {
+    /// What a host will run and must be able to read, and what it must never see.
+    pub fn program_files(&self, tenant: &TenantId, runtime: &RuntimeName) -> ProgramFiles {
+        let foreign = self.config.program(runtime, Path::new("")).map(|program| program.argv);
+        let agents = self.config.agents_of(tenant, runtime).map(|agent| agent.command.clone());
+        ProgramFiles {
+            commands: foreign.into_iter().chain(agents).filter(|command| !command.is_empty()).collect(),
+            folders: Vec::new(),
+            hidden: self.config.hidden_paths(),
+        }
+    }
+
+    /// Passes on a line that a host reported of itself.
+    pub fn log(&self, plan: &HostPlan, level: LogLevel, message: &str) {
+        let stamp =
+            Stamp { tenant: plan.tenant.clone(), host: plan.host, session: None, agent: None, at_unix_ms: unix_ms() };
+        self.fanout.tell(Told::Line(stamp, LineSource::Report, level, message.to_owned()));
+    }
+}
+
+/// An error and its causes, in one line for a person.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
+}

@@ -385,7 +385,7 @@ mod tests {
             let redactor = Redactor::new(secrets.iter().map(secret).collect()).unwrap();
             let (out, stdout) = pipe().unwrap();
             let (err, stderr) = pipe().unwrap();
-            let record = Arc::new(HostRecord::new(samples::plan(), 1, "cold".to_owned(), 0));
+            let record = Arc::new(HostRecord::new(samples::plan(), 1, crate::spawn::How::Cold, 0));
             let fanout = Fanout::default();
             let (sender, lines) = sync_channel(100_000);
             fanout.add(Lines(sender)).unwrap();

@@ -35,7 +35,8 @@ impl Death {
         }
     }
 
-    const UNREADABLE: Self = Self { wait: WaitStatus::Unknown, cpu_micros: None };
+    /// A death that could not be read.
+    pub const UNREADABLE: Self = Self { wait: WaitStatus::Unknown, cpu_micros: None };
 }
 
 impl From<Corpse> for Death {

@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use openrtc_ipc::{HostId, HostSnapshot, WallStatus};
 use openrtc_policy::{HostPlan, Intent};
 
+use crate::spawn::How;
+
 /// Measured of a host at the last sample.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Gauges {
@@ -34,8 +36,8 @@ pub struct HostRecord {
     pub plan: HostPlan,
     /// Its pid.
     pub pid: i32,
-    /// `cold` or `zygote`, and why cold when a zygote was to be had.
-    pub spawned_by: String,
+    /// How it was made.
+    pub how: How,
     /// When it was forked, in milliseconds since 1970.
     pub born_at_unix_ms: u64,
     facts: Mutex<Facts>,
@@ -53,8 +55,8 @@ struct Facts {
 
 impl HostRecord {
     /// A record of a newborn.
-    pub fn new(plan: HostPlan, pid: i32, spawned_by: String, born_at_unix_ms: u64) -> Self {
-        Self { plan, pid, spawned_by, born_at_unix_ms, facts: Mutex::default() }
+    pub fn new(plan: HostPlan, pid: i32, how: How, born_at_unix_ms: u64) -> Self {
+        Self { plan, pid, how, born_at_unix_ms, facts: Mutex::default() }
     }
 
     fn facts(&self) -> MutexGuard<'_, Facts> {

@@ -9,7 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use openrtc_ipc::HostId;
+use openrtc_ipc::{HostId, Wall, WallReport, WallState};
 use rustix::process::{Pid, PidfdFlags, Signal};
 
 use crate::spawn::children::ChildTable;
@@ -30,6 +30,12 @@ impl How {
             Self::Cold => "cold",
             Self::Zygote => "zygote",
         }
+    }
+
+    /// What `require = ["zygote"]` asks about, as far as it stands.
+    pub fn wall(self) -> Option<WallReport> {
+        let forked = || WallReport { wall: Wall::Zygote, state: WallState::Kernel("forked warm".to_owned()) };
+        (self == Self::Zygote).then(forked)
     }
 }
 

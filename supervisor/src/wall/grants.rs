@@ -68,7 +68,8 @@ pub(super) fn of(spec: &WallSpec, program: &ProgramFiles, work_dir: &Path) -> Ve
     for path in &spec.write_paths {
         grants.walk(path, FileAccess::Write, Dots::Granted);
     }
-    grants.give(work_dir.to_owned(), FileAccess::Write);
+    // It is made for the identity that is chosen with these grants, so it need not exist yet.
+    grants.list.push(FileGrant { path: work_dir.to_owned(), access: FileAccess::Write });
     grants.list
 }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use openrtc_ipc::{AgentName, HostId, RuntimeName, SessionId, SessionInfo, TenantId};
+use openrtc_policy::Policy;
 use openrtc_policy::outcome::{Blame, Outcome, Reason, Status};
 use openrtc_policy::rules::{
     AgentRules, BreakerRules, Fallback, HostScope, MissingTenant, RoomRules, RoutingRules, Rules, RuntimeRules,
@@ -18,7 +19,6 @@ use openrtc_policy::{
 use openrtc_supervisor::cli::client::Client;
 use openrtc_supervisor::cli::find::Candidate;
 use openrtc_supervisor::control::{About, BreakerView, Control, PolicyView, Settings, TenantView, World};
-use openrtc_supervisor::driver::Policy;
 use openrtc_supervisor::host::{HostRecord, Registry};
 use openrtc_supervisor::ledger::Ledger;
 use openrtc_supervisor::sources::{Handle, Input};
@@ -106,7 +106,7 @@ impl Server {
             runtime: RuntimeName::parse("command").unwrap(),
             scope: HostScope::Tenant,
         };
-        let record = HostRecord::new(plan, 4711, "cold".into(), 1);
+        let record = HostRecord::new(plan, 4711, openrtc_supervisor::spawn::How::Cold, 1);
         record.gauge(|gauges| gauges.memory_bytes = 10 * 1024 * 1024);
         self.hosts.enter(Arc::new(record));
     }

@@ -1,8 +1,8 @@
 //! What is shown of the real policy.
 
+use openrtc_policy::Policy;
 use openrtc_policy::{Dispatch, DispatchId, Event, Moment, OperatorEvent, RejectReason};
 use openrtc_supervisor::control::PolicyView;
-use openrtc_supervisor::driver::Policy;
 
 use crate::harness::{policy, tenant};
 

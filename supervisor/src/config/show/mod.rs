@@ -16,7 +16,8 @@ use super::providers::{ApiKeys, Providers, is_secret_name};
 use super::section::Spot;
 use super::tenants::Tenant;
 use super::variables::{Variable, Variables};
-use super::{CgroupMode, Config, LogFormat, Runtime, RuntimeKind, SharedKeys};
+use super::{CgroupMode, Config, Runtime, RuntimeKind, SharedKeys};
+use crate::telemetry::Format;
 
 impl Config {
     /// The configuration in force, as TOML.
@@ -215,9 +216,9 @@ impl Config {
             &mut logs,
             "format",
             match self.logs.format {
-                LogFormat::Auto => "auto",
-                LogFormat::Text => "text",
-                LogFormat::Json => "json",
+                Format::Auto => "auto",
+                Format::Text => "text",
+                Format::Json => "json",
             },
         );
         put(&mut logs, "redact", self.logs.redact.clone());

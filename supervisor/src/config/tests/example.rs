@@ -6,7 +6,8 @@ use openrtc_ipc::{AgentName, CpuMax, DataMax, RunAs, RuntimeName, TenantId};
 use openrtc_policy::rules::{Fallback, HostScope, TenantStatus};
 
 use super::{AGENT, Place, loaded};
-use crate::config::{Config, LogFormat, SharedKeys};
+use crate::config::{Config, SharedKeys};
+use crate::telemetry::Format;
 
 const EXAMPLE: &str = include_str!("example.toml");
 
@@ -46,7 +47,7 @@ fn the_proposed_file_loads() {
     assert_eq!(rules.tenants[&tenant("globex")].allowed_agents, None);
     let support = config.agent(&AgentName::parse("support").unwrap()).unwrap();
     assert_eq!(support.command, [place.path().join("segment.py").display().to_string()]);
-    assert_eq!(config.logs.format, LogFormat::Auto);
+    assert_eq!(config.logs.format, Format::Auto);
     assert_eq!(config.logs.line_bytes_max, 65_536);
     assert_eq!(config.observers.jsonl, None);
 }

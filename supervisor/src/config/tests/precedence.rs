@@ -34,7 +34,7 @@ fn a_flag_wins_over_the_environment_over_the_file() {
     assert_eq!(config.rules.max_concurrent_sessions, 51);
     assert_eq!(config.supervisor.control_socket, PathBuf::from("/x/c.sock"));
     assert_eq!(config.cgroup.mode, crate::config::CgroupMode::Require);
-    assert_eq!(config.logs.format, crate::config::LogFormat::Json);
+    assert_eq!(config.logs.format, crate::telemetry::Format::Json);
     let wall = config.wall(&config.rules.default_tenant.clone(), &config.agents[0].rules.runtime.clone());
     assert_eq!((wall.pids_max, wall.connect_ports), (None, Some(vec![443, 80])));
 }

@@ -1,0 +1,78 @@
+//! The end of a host: evidence, its tree, reaping, and the name of what it died of.
+//!
+//! Owns: the order in which a death is looked at. Never: reaps before the counters were read, or leaves a process of the
+//! tree behind unsaid.
+
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use openrtc_policy::{Exit, HostPlan, Intent, attribute};
+
+use super::HostContext;
+use super::birth::SharedWall;
+use super::output::OutputTail;
+use super::reap::{self, Death};
+use super::record::HostRecord;
+use super::tree::{self, Swept};
+use crate::spawn::Process;
+use crate::wall::{Counters, Swept as Emptied};
+
+/// Longest time that killing a tree may take before what is left is reported.
+const TREE_LIMIT: Duration = Duration::from_secs(5);
+
+/// Looks at a host that has ended, kills what hung on it, reaps it and names its death.
+pub async fn bury(
+    context: &HostContext,
+    plan: &HostPlan,
+    record: &Arc<HostRecord>,
+    process: &Process,
+    wall: &SharedWall,
+    output: Option<OutputTail>,
+) -> Exit {
+    let (wall, corpse) = (Arc::clone(wall), process.clone());
+    let looked = tokio::task::spawn_blocking(move || look(&wall, &corpse)).await;
+    let (death, counters, swept) = looked.unwrap_or((Death::UNREADABLE, Counters::default(), Swept::default()));
+    if swept.left > 0 {
+        tracing::error!(host = %plan.host, tenant = %plan.tenant, left = swept.left, "processes of the host could not be killed");
+    }
+    let last_stderr = match output {
+        Some(output) => output.finish().await,
+        None => None,
+    };
+    let evidence = death.evidence(record.intent(), counters, last_stderr);
+    let exit = attribute(&evidence);
+    context.morgue.lay(plan.host, evidence);
+    context.registry.leave(plan.host);
+    exit
+}
+
+/// Counters, then the tree, then the counters once more, then the reaping: a kill may come after the first look.
+fn look(wall: &SharedWall, process: &Process) -> (Death, Counters, Swept) {
+    let mut wall = wall.lock().unwrap_or_else(PoisonError::into_inner);
+    let kill_cgroup = wall.as_ref().map(|raised| {
+        || match raised.kill_all() {
+            Emptied::NoGroup | Emptied::Empty => Ok(()),
+            Emptied::SomeLeft => Err(std::io::ErrorKind::TimedOut.into()),
+        }
+    });
+    let swept = tree::kill_tree(process, kill_cgroup, TREE_LIMIT);
+    let counters = wall.as_ref().map(|raised| raised.counters()).unwrap_or_default();
+    let death = reap::reap(process).unwrap_or(Death::UNREADABLE);
+    if let Some(Err(error)) = wall.take().map(crate::wall::Raised::remove) {
+        tracing::warn!(pid = process.pid(), error = &error as &dyn std::error::Error, "remove the host's cgroup");
+    }
+    (death, counters, swept)
+}
+
+/// Says of silence whether the process was stopped.
+pub fn sharpen(intent: Intent, pid: i32) -> Intent {
+    match intent {
+        Intent::Heartbeat { silent_ms } if is_stopped(pid) => Intent::Stopped { silent_ms },
+        intent => intent,
+    }
+}
+
+fn is_stopped(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    matches!(stat.rsplit_once(") ").and_then(|(_, rest)| rest.bytes().next()), Some(b'T' | b't'))
+}

@@ -1,0 +1,275 @@
+//! `run`: from a configuration to a supervisor that serves, and back.
+//!
+//! Owns: the order of starting and of finishing, and the start-up report. Never: decides.
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use openrtc_control_api::{DoctorReport, Strength, WallRow};
+use openrtc_policy::{Policy, WaitStatus};
+use tokio::time::Instant;
+
+use crate::config::Config;
+use crate::control::{self, About, Control, World};
+use crate::driver::{self, Clock};
+use crate::effects::Effects;
+use crate::host::morgue::Morgue;
+use crate::host::{HostContext, Registry, chain, tree, work_dir};
+use crate::ledger::Ledger;
+use crate::observer::{Fanout, JsonlObserver, LogObserver, MetricsJsonlObserver, Timeouts, Told};
+use crate::secrets::{SecretFault, Vault};
+use crate::shutdown::Signals;
+use crate::sources::Handle;
+use crate::spawn::{HostProgram, Spawner};
+use crate::wall::Walls;
+
+/// Threads that serve hosts and the control API; more would only fight the hosts for the cores.
+const SERVING_THREADS: usize = 2;
+/// Threads that raise, read and sample walls (decision P9).
+const POOL_THREADS: usize = 4;
+/// How long observers may take to write what they still hold.
+const FLUSH_LIMIT: Duration = Duration::from_secs(5);
+/// How long the program of an `{ exec = […] }` reference may run.
+const SECRET_COMMAND_LIMIT: Duration = Duration::from_secs(10);
+/// How long `host kill` waits until the host is gone, in milliseconds.
+const KILL_WAIT_MS: u64 = 10_000;
+
+/// Why a supervisor did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The runtime could not be made.
+    #[error("start the runtime")]
+    Runtime(#[source] std::io::Error),
+    /// Orphans could not be adopted, or signals not be listened to.
+    #[error("prepare the process")]
+    Process(#[source] std::io::Error),
+    /// No process can be made.
+    #[error("start the spawner")]
+    Spawner(#[from] crate::spawn::SpawnError),
+    /// The control socket could not be opened.
+    #[error("open the control socket")]
+    Control(#[from] crate::control::ControlError),
+    /// A directory of ours could not be made.
+    #[error("make {}", path.display())]
+    Directory {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// An observer could not be started.
+    #[error("start an observer")]
+    Observer(#[from] crate::observer::ObserverError),
+    /// An observer's thread could not be started.
+    #[error("start an observer")]
+    ObserverThread(#[from] crate::observer::fanout::AddError),
+    /// A wall that `[wall] require` names cannot stand here.
+    #[error("wall.require names {walls}: {detail}")]
+    Required {
+        /// Their names.
+        walls: String,
+        /// Why, and what to do.
+        detail: String,
+    },
+}
+
+/// Runs a supervisor until it has finished.
+pub fn run(config: Config, program: HostProgram) -> Result<(), RunError> {
+    tree::become_subreaper().map_err(RunError::Process)?;
+    // Before the runtime: it is the one thread that makes processes, and it outlives everything else.
+    let spawner = Spawner::start(program)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(SERVING_THREADS)
+        .max_blocking_threads(POOL_THREADS)
+        .enable_all()
+        .build()
+        .map_err(RunError::Runtime)?;
+    let outcome = runtime.block_on(serve(config, spawner));
+    // What is left on the pool is a sample at most.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    outcome
+}
+
+async fn serve(config: Config, spawner: Spawner) -> Result<(), RunError> {
+    let signals = Signals::listen().map_err(RunError::Process)?;
+    let control = Control::open(&sockets(&config))?;
+    let work_root = config.supervisor.state_dir.join("hosts");
+    make_work_root(&config.supervisor.state_dir, &work_root)?;
+    let walls = Walls::detect(&config.cgroup, &config.uids);
+    let report = crate::doctor::report(&config, &walls, Some(&spawner.zygote_state()), Some(&control));
+    demand_walls(&report)?;
+    let (vault, faults) = Vault::resolve(&config, |argv| run_secret_command(spawner.clone(), argv)).await;
+    tell_start(&report, &config, &vault, &faults);
+    let rules = vault.rules(&config);
+    let clock = Clock::start();
+    let fanout = observers(&config)?;
+    let (handle, queue) = Handle::new();
+    let (registry, ledger) = (Registry::default(), Ledger::default());
+    let deployment_version = config.supervisor.deployment_version.clone();
+    let world = World::new(handle.clone(), registry.clone(), ledger.clone(), about(&config, report));
+    let interval = Duration::from_millis(config.metrics.jsonl_interval_ms);
+    let snapshots = snapshots(world.clone(), fanout.clone(), interval);
+    let listening = tokio::spawn(signals.obey(handle.clone()));
+    let context = Arc::new(HostContext {
+        handle,
+        spawner,
+        walls,
+        config: Arc::new(config),
+        vault,
+        registry,
+        ledger,
+        morgue: Morgue::default(),
+        fanout: fanout.clone(),
+        clock,
+        work_root,
+    });
+    let effects = Effects::new(context, deployment_version);
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let server = tokio::spawn(control.serve(world, async {
+        // A word and a dropped sender both mean stop.
+        let _ = stopped.await;
+    }));
+    driver::drive(Policy::new(rules, random_run()), queue, clock, effects).await;
+    listening.abort();
+    snapshots.abort();
+    // Both ends are ours; the server may have failed and said so already.
+    let _ = stop.send(());
+    let _ = server.await;
+    for late in fanout.shutdown(Instant::now() + FLUSH_LIMIT).await {
+        tracing::warn!(observer = late, "observer did not finish in time");
+    }
+    tracing::info!("finished: no session and no host is left");
+    Ok(())
+}
+
+fn sockets(config: &Config) -> control::Settings {
+    control::Settings {
+        runtime_dir: config.supervisor.runtime_dir.clone(),
+        control_socket: config.supervisor.control_socket.clone(),
+        top_socket: config.supervisor.openrtc_top_socket.clone(),
+    }
+}
+
+fn about(config: &Config, doctor: DoctorReport) -> About {
+    About {
+        name: config.supervisor.worker_id.clone(),
+        deployment_version: config.supervisor.deployment_version.clone(),
+        slow_session_threshold_ms: config.liveness.slow_session_threshold_ms,
+        kill_wait_ms: KILL_WAIT_MS,
+        doctor,
+    }
+}
+
+/// Runs the program of an `{ exec = […] }` reference.
+async fn run_secret_command(spawner: Spawner, argv: Vec<String>) -> Result<Vec<u8>, String> {
+    let output = spawner.run(&argv, None, SECRET_COMMAND_LIMIT).await.map_err(|error| chain(&error))?;
+    match output.status {
+        WaitStatus::Exited(0) => Ok(output.stdout.to_vec()),
+        // What it complained of may hold the secret, so it is not repeated.
+        status => Err(format!("it ended with {status:?}")),
+    }
+}
+
+/// The parent of the hosts' directories: tenants' uids pass through it and the state directory, and can list neither.
+/// What a predecessor left is removed.
+fn make_work_root(state_dir: &Path, work_root: &Path) -> Result<(), RunError> {
+    let failed = |source| RunError::Directory { path: work_root.to_owned(), source };
+    work_dir::remove(work_root).map_err(failed)?;
+    for path in [state_dir, work_root] {
+        std::fs::create_dir_all(path).map_err(failed)?;
+        let mode = std::fs::metadata(path).map_err(failed)?.permissions().mode();
+        std::fs::set_permissions(path, Permissions::from_mode(mode & 0o700 | 0o711)).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// A required wall that cannot stand is no start, and not a start with a warning (law 10).
+fn demand_walls(report: &DoctorReport) -> Result<(), RunError> {
+    let absent = |wall: &&WallRow| wall.required && wall.strength == Strength::Absent;
+    let missing: Vec<_> = report.walls.iter().filter(absent).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<_> = missing.iter().map(|wall| wall.wall.as_str()).collect();
+    let detail = |wall: &&WallRow| match &wall.remedy {
+        Some(remedy) => format!("{} is absent ({}); {remedy}", wall.wall, wall.by),
+        None => format!("{} is absent ({})", wall.wall, wall.by),
+    };
+    let details: Vec<_> = missing.iter().map(detail).collect();
+    Err(RunError::Required { walls: names.join(", "), detail: details.join("; ") })
+}
+
+fn observers(config: &Config) -> Result<Fanout, RunError> {
+    let ms = Duration::from_millis;
+    let timeouts = Timeouts { start: ms(config.observers.start_timeout_ms), end: ms(config.observers.end_timeout_ms) };
+    let fanout = Fanout::new(timeouts.within(ms(config.rules.drain_timeout_ms)));
+    fanout.add(LogObserver)?;
+    if let Some(path) = &config.observers.jsonl {
+        fanout.add(JsonlObserver::open(path.clone())?)?;
+    }
+    if let Some(path) = &config.metrics.jsonl {
+        let metrics = &config.metrics;
+        fanout.add(MetricsJsonlObserver::open(
+            path.clone(),
+            ms(metrics.jsonl_interval_ms),
+            Some(metrics.stream_events_max),
+        )?)?;
+    }
+    Ok(fanout)
+}
+
+/// Tells the observers how things stand, again and again.
+fn snapshots(world: World, fanout: Fanout, interval: Duration) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(interval);
+        loop {
+            ticks.tick().await;
+            let Ok(snapshot) = control::snapshot(&world, None).await else { return };
+            if let Ok(value) = serde_json::to_value(snapshot) {
+                fanout.tell(Told::Snapshot(Arc::new(value)));
+            }
+        }
+    })
+}
+
+fn random_run() -> u32 {
+    let mut bytes = [0; 4];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => u32::from_le_bytes(bytes),
+        // The clock is as good: it must only differ from the last run's.
+        Err(_) => crate::telemetry::unix_ms() as u32,
+    }
+}
+
+/// The start-up report: what is suspicious, which walls are in force and which are weak, where the sockets are.
+fn tell_start(report: &DoctorReport, config: &Config, vault: &Vault, faults: &[SecretFault]) {
+    for warning in config.warnings.iter().chain(vault.warnings()) {
+        tracing::warn!("{warning}");
+    }
+    for fault in faults {
+        tracing::error!("{fault}");
+    }
+    for wall in &report.walls {
+        tell_wall(wall);
+    }
+    tracing::info!(
+        config = report.config,
+        control_socket = report.control_socket,
+        top_socket = report.top_socket,
+        pid = std::process::id(),
+        "ready"
+    );
+}
+
+fn tell_wall(wall: &WallRow) {
+    let WallRow { wall, strength, by, remedy, .. } = wall;
+    match strength {
+        Strength::Kernel => tracing::info!("wall {wall}: kernel, by {by}"),
+        Strength::Sampled => tracing::info!(remedy, "wall {wall}: sampled, by {by}"),
+        Strength::Absent => tracing::warn!(remedy, "wall {wall}: absent, {by}"),
+    }
+}

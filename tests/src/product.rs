@@ -1,0 +1,27 @@
+//! The executable under test.
+//!
+//! Owns: building it once per test process, with the profile of the tests. Never: uses one that is older than its
+//! sources.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// Path of `openrtc-supervisor`, built from these sources.
+pub fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let tests = std::env::current_exe().expect("own path");
+        // target/<profile>/deps/<test>
+        let profile_dir = tests.parent().and_then(Path::parent).expect("tests lie in target/<profile>/deps");
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo.args(["build", "--quiet", "--package", "openrtc-supervisor", "--bin", "openrtc-supervisor"]);
+        cargo.arg("--manifest-path").arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"));
+        cargo.arg("--target-dir").arg(profile_dir.parent().expect("target directory"));
+        if profile_dir.ends_with("release") {
+            cargo.arg("--release");
+        }
+        assert!(cargo.status().expect("run cargo").success(), "the product does not build");
+        profile_dir.join("openrtc-supervisor")
+    })
+}

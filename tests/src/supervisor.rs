@@ -1,0 +1,261 @@
+//! A supervisor under test, in a directory of its own.
+//!
+//! Owns: starting and stopping it, as root or as an ordinary user, and asking it through its own command line. Never:
+//! leaves a process behind.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::product::binary;
+use crate::wait::until;
+
+/// An unprivileged uid that no account of the machine has.
+const ORDINARY_UID: u32 = 61_234;
+
+/// Who runs the supervisor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum User {
+    /// Whoever runs the tests.
+    Me,
+    /// An ordinary user: another uid when the tests run as root, else whoever runs them.
+    Ordinary,
+}
+
+/// Whether the tests run as root.
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// What a test wants.
+pub struct Setup {
+    config: String,
+    user: User,
+    dir: TempDir,
+}
+
+impl Setup {
+    /// A supervisor with this configuration. `DIR` in it is replaced by the test's own directory.
+    pub fn new(config: &str) -> Self {
+        let dir = tempfile::Builder::new().prefix("ort-").tempdir().expect("temporary directory");
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("open the directory");
+        Self { config: config.to_owned(), user: User::Me, dir }
+    }
+
+    /// Run by this user.
+    pub fn run_by(mut self, user: User) -> Self {
+        self.user = user;
+        self
+    }
+
+    /// The test's own directory.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Lays an executable script for agents.
+    pub fn script(self, name: &str, text: &str) -> Self {
+        let path = self.dir.path().join(name);
+        fs::write(&path, text).expect("write script");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("make it executable");
+        self
+    }
+
+    /// Lays a copy of a program.
+    pub fn program(self, name: &str, from: &str) -> Self {
+        fs::copy(from, self.dir.path().join(name)).expect("copy program");
+        self
+    }
+
+    /// Lays a file.
+    pub fn file(self, name: &str, bytes: &[u8]) -> Self {
+        fs::write(self.dir.path().join(name), bytes).expect("write file");
+        self
+    }
+
+    /// Starts it and waits until it answers.
+    pub fn start(self) -> Running {
+        let mut running = self.launch();
+        until("the supervisor answers", || {
+            if let Some(status) = running.child.try_wait().expect("look at the supervisor") {
+                panic!("the supervisor ended with {status}:\n{}", running.log());
+            }
+            running.cli(&["snapshot"]).status.success().then_some(())
+        });
+        running
+    }
+
+    /// Starts it and does not wait.
+    pub fn launch(self) -> Running {
+        let dir = self.dir.path();
+        let program = dir.join("openrtc-supervisor");
+        // A copy, because an ordinary user may not reach the build directory.
+        fs::copy(binary(), &program).expect("copy the product");
+        let config = dir.join("openrtc-supervisor.toml");
+        fs::write(&config, self.config.replace("DIR", &dir.display().to_string())).expect("write configuration");
+        let log = fs::File::create(dir.join("supervisor.log")).expect("create log");
+        let mut command = Command::new(&program);
+        command.arg("--isolation").arg("process").arg("--config").arg(&config);
+        command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin");
+        for (variable, name) in [("RUNTIME_DIRECTORY", "run"), ("STATE_DIRECTORY", "state")] {
+            let path = dir.join(name);
+            fs::create_dir(&path).expect("create directory");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).expect("close directory");
+            if self.user == User::Ordinary && is_root() {
+                std::os::unix::fs::chown(&path, Some(ORDINARY_UID), Some(ORDINARY_UID)).expect("give directory away");
+            }
+            command.env(variable, path);
+        }
+        if self.user == User::Ordinary && is_root() {
+            command.uid(ORDINARY_UID).gid(ORDINARY_UID);
+        }
+        command.stdin(Stdio::null()).stdout(log.try_clone().expect("share log")).stderr(log);
+        let child = command.spawn().expect("start the supervisor");
+        Running { program, dir: self.dir, child, user: self.user }
+    }
+}
+
+/// A supervisor that was started.
+pub struct Running {
+    program: PathBuf,
+    dir: TempDir,
+    /// Its process.
+    pub child: Child,
+    user: User,
+}
+
+impl Running {
+    /// The test's own directory.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Its pid.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it wrote so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.dir.path().join("supervisor.log")).unwrap_or_default()
+    }
+
+    /// A command line of the product, not yet run, that talks to this supervisor.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg("--control-socket").arg(self.dir.path().join("run/control.sock")).args(arguments);
+        command.env_clear().env("PATH", "/usr/bin:/bin").current_dir(self.dir.path());
+        if self.user == User::Ordinary && is_root() {
+            command.uid(ORDINARY_UID).gid(ORDINARY_UID);
+        }
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// Runs one command line.
+    pub fn cli(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().expect("run the command line")
+    }
+
+    /// Runs one command line with `--json`; gives its object and its exit code.
+    #[track_caller]
+    pub fn json(&self, arguments: &[&str]) -> (Value, i32) {
+        let output = self.command(&["--json"]).args(arguments).output().expect("run the command line");
+        let text = String::from_utf8_lossy(&output.stdout);
+        let value = serde_json::from_str(&text).unwrap_or_else(|error| {
+            panic!("{arguments:?} printed no JSON ({error}): {text}\n{}", String::from_utf8_lossy(&output.stderr))
+        });
+        (value, output.status.code().unwrap_or(-1))
+    }
+
+    /// Places a session; gives the answer's object and the exit code.
+    #[track_caller]
+    pub fn dispatch(&self, tenant: &str, agent: &str, more: &[&str]) -> (Value, i32) {
+        let room = format!("{tenant}_{agent}-1");
+        let mut arguments = vec!["dispatch", "--tenant", tenant, "--agent", agent, "--room", &room];
+        arguments.extend_from_slice(more);
+        self.json(&arguments)
+    }
+
+    /// The snapshot.
+    #[track_caller]
+    pub fn snapshot(&self) -> Value {
+        self.json(&["snapshot"]).0
+    }
+
+    /// One tenant's hosts, from the snapshot.
+    #[track_caller]
+    pub fn hosts_of(&self, tenant: &str) -> Vec<Value> {
+        let snapshot = self.snapshot();
+        let hosts = snapshot["hosts"].as_array().cloned().unwrap_or_default();
+        hosts.into_iter().filter(|host| host["tenant"] == tenant).collect()
+    }
+
+    /// One session's entry once it has ended.
+    #[track_caller]
+    pub fn ended(&self, session: &str) -> Value {
+        until("the session has ended", || {
+            let (entry, code) = self.json(&["session", "show", session]);
+            (code == 0 && entry["state"] == "ended").then(|| entry["ended"].clone())
+        })
+    }
+
+    /// What an agent told in its custom events of this name, in order, once `enough` is satisfied with it.
+    #[track_caller]
+    pub fn told(&self, session: &str, name: &str, enough: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+        until(&format!("the agent has told enough of {name}"), || {
+            let told: Vec<Value> = self
+                .events()
+                .into_iter()
+                .filter(|line| line["kind"] == "session_event" && line["session_id"] == session)
+                .filter(|line| line["event"]["type"] == "custom" && line["event"]["name"] == name)
+                .map(|line| line["event"]["data"].clone())
+                .collect();
+            enough(&told).then_some(told)
+        })
+    }
+
+    /// What the observers' file holds so far; the test's configuration must name `DIR/state/events.jsonl`.
+    pub fn events(&self) -> Vec<Value> {
+        let text = fs::read_to_string(self.dir.path().join("state/events.jsonl")).unwrap_or_default();
+        // The last line may still be on its way.
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// Pids of every process below the supervisor.
+    pub fn descendants(&self) -> Vec<u32> {
+        let mut found = Vec::new();
+        let mut look_at = vec![self.pid()];
+        while let Some(pid) = look_at.pop() {
+            let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { continue };
+            for task in tasks.flatten() {
+                let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+                look_at.extend(children.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
+            }
+            found.push(pid);
+        }
+        found.retain(|pid| *pid != self.pid());
+        found
+    }
+
+    /// Sends a signal to the supervisor.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).expect("signal the supervisor");
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("---- supervisor's log\n{}", self.log());
+        }
+    }
+}
