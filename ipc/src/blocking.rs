@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 
 use crate::codec::{WireError, decode_command, encode_report};
@@ -13,8 +13,8 @@ use crate::fds;
 use crate::frame::FrameReader;
 use crate::report::Report;
 
-/// Bytes asked for in one read.
-const READ_BYTES: usize = 16 * 1024;
+/// Bytes asked for in one read: few, because they lie on the stack of every host, which keeps what it once touched.
+const READ_BYTES: usize = 4 * 1024;
 
 /// Why a channel gave no command.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +66,18 @@ impl Channel {
             }
             self.fds.extend(received.drain(..));
         }
+    }
+
+    /// Leaves the socket open over an exec, as this descriptor, for the program that comes next. Fails when something
+    /// was read that the program would then miss.
+    pub fn hand_over(&self, fd: RawFd) -> io::Result<()> {
+        if self.reader.is_partial() || !self.fds.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "commands came before the program was started"));
+        }
+        if self.socket.as_raw_fd() != fd {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the channel is on another descriptor"));
+        }
+        Ok(rustix::io::fcntl_setfd(&self.socket, rustix::io::FdFlags::empty())?)
     }
 
     /// The socket, what was read of a frame so far, and descriptors not yet taken: to go on asynchronously.

@@ -6,16 +6,24 @@
 //! The crate is unmaintained (RUSTSEC-2025-0141); `docs/decisions/` says why it is here and how to leave it.
 
 use bincode::config::{Configuration, LittleEndian, Varint};
+use bincode::error::DecodeError;
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::command::Command;
-use crate::frame::{FRAME_BYTES_MAX, Frame, HEADER_BYTES, Lane, header};
+use crate::frame::{FRAME_BYTES_MAX, Frame, HEADER_BYTES, Lane, ORDINARY_BYTES_MAX, header};
 use crate::report::Report;
 
-const CONFIG: Configuration<LittleEndian, Varint, bincode::config::Limit<FRAME_BYTES_MAX>> =
-    bincode::config::standard().with_limit::<FRAME_BYTES_MAX>();
+/// What the decoder may read and reserve on the ordinary lane. The codec counts a number of one byte as eight, so this
+/// is twice what a body may have; it then still refuses a text of more than so many bytes before it reserves any.
+const ORDINARY_LIMIT: usize = 2 * ORDINARY_BYTES_MAX;
+const ORDINARY: Limited<ORDINARY_LIMIT> = bincode::config::standard().with_limit::<ORDINARY_LIMIT>();
+const BULK: Limited<FRAME_BYTES_MAX> = bincode::config::standard().with_limit::<FRAME_BYTES_MAX>();
+type Limited<const BYTES: usize> = Configuration<LittleEndian, Varint, bincode::config::Limit<BYTES>>;
+
+/// Bytes of [`WireError::Malformed`]'s detail. Longer: cut.
+const DETAIL_BYTES_MAX: usize = 256;
 
 /// Why bytes are not a message.
 #[derive(Debug, thiserror::Error)]
@@ -75,7 +83,7 @@ fn command_lane(command: &Command) -> Lane {
 
 fn encode(message: &impl Serialize, lane: Lane) -> Result<Bytes, WireError> {
     let mut frame = BytesMut::zeroed(HEADER_BYTES).writer();
-    let bytes = bincode::serde::encode_into_std_write(message, &mut frame, CONFIG)
+    let bytes = bincode::serde::encode_into_std_write(message, &mut frame, BULK)
         .map_err(|error| WireError::Encode { detail: error.to_string() })?;
     let mut frame = frame.into_inner();
     frame[..HEADER_BYTES].copy_from_slice(&header(lane, bytes)?);
@@ -83,8 +91,11 @@ fn encode(message: &impl Serialize, lane: Lane) -> Result<Bytes, WireError> {
 }
 
 fn decode<M: DeserializeOwned>(frame: &Frame, lane_of: impl Fn(&M) -> Lane) -> Result<M, WireError> {
-    let (message, used) = bincode::serde::decode_from_slice::<M, _>(&frame.body, CONFIG)
-        .map_err(|error| WireError::Malformed { detail: error.to_string() })?;
+    let decoded = match frame.lane {
+        Lane::Ordinary => bincode::serde::decode_from_slice::<M, _>(&frame.body, ORDINARY),
+        Lane::Bulk => bincode::serde::decode_from_slice::<M, _>(&frame.body, BULK),
+    };
+    let (message, used) = decoded.map_err(|error| WireError::Malformed { detail: detail(&error) })?;
     if used != frame.body.len() {
         return Err(WireError::Trailing { bytes: frame.body.len() - used });
     }
@@ -92,6 +103,12 @@ fn decode<M: DeserializeOwned>(frame: &Frame, lane_of: impl Fn(&M) -> Lane) -> R
         return Err(WireError::WrongLane);
     }
     Ok(message)
+}
+
+fn detail(error: &DecodeError) -> String {
+    let mut detail = error.to_string();
+    detail.truncate(detail.floor_char_boundary(DETAIL_BYTES_MAX));
+    detail
 }
 
 /// A report as a whole frame.

@@ -9,9 +9,13 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 
+use crate::bounded;
 use crate::ids::{AgentName, HostId, SessionId, TenantId};
 use crate::lockdown::Lockdown;
 use crate::session::SessionInfo;
+
+/// Most entries of any list in a command.
+pub const LIST_MAX: usize = 16_384;
 
 /// The answer to [`crate::Hello`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,8 +35,10 @@ pub struct Welcome {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Program {
     /// Path and arguments.
+    #[serde(deserialize_with = "bounded::list::<_, _, LIST_MAX>")]
     pub argv: Vec<String>,
     /// Its whole environment.
+    #[serde(deserialize_with = "bounded::list::<_, _, LIST_MAX>")]
     pub env: Vec<(String, String)>,
 }
 
@@ -79,10 +85,12 @@ pub struct AgentSpec {
     /// Its name.
     pub name: AgentName,
     /// Path and arguments of its program; empty for runtimes whose program knows its own agents.
+    #[serde(deserialize_with = "bounded::list::<_, _, LIST_MAX>")]
     pub command: Vec<String>,
     /// Providers resolved for this tenant and agent, as JSON text (`{"stt":…,"llm":…,"tts":…}`).
     pub providers_json: String,
     /// The tools it may use.
+    #[serde(deserialize_with = "bounded::list::<_, _, LIST_MAX>")]
     pub tools: Vec<String>,
 }
 
@@ -90,12 +98,15 @@ pub struct AgentSpec {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Configure {
     /// The agents it is to serve.
+    #[serde(deserialize_with = "bounded::list::<_, _, LIST_MAX>")]
     pub agents: Vec<AgentSpec>,
     /// The tenant's `agent_config`, as JSON text.
     pub agent_config_json: String,
     /// Environment of the agents' programs: the allow-list and the tenant's `env`.
+    #[serde(deserialize_with = "bounded::list::<_, _, LIST_MAX>")]
     pub env: Vec<(String, String)>,
     /// The tenant's keys.
+    #[serde(deserialize_with = "bounded::list::<_, _, LIST_MAX>")]
     pub secrets: Vec<Secret>,
     /// The host's own directory: its working directory, `HOME` and `TMPDIR`.
     pub work_dir: PathBuf,

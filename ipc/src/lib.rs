@@ -9,6 +9,7 @@ compile_error!(
 );
 
 pub mod blocking;
+mod bounded;
 pub mod codec;
 pub mod command;
 pub mod fds;
@@ -20,6 +21,7 @@ pub mod report;
 pub mod session;
 pub mod snapshot;
 pub mod wall;
+pub mod zygote;
 
 pub use codec::{WireError, decode_command, decode_report, encode_command, encode_report};
 pub use command::{AgentSpec, Command, Configure, Program, Secret, SecretText, Welcome};
@@ -31,6 +33,7 @@ pub use report::{EndStatus, Hello, LogLevel, Report};
 pub use session::{SessionEvent, SessionInfo, Speaker, Usage};
 pub use snapshot::HostSnapshot;
 pub use wall::{CpuMax, DataMax, Evidence, RunAs, Wall, WallReport, WallSpec, WallState, WallStatus};
+pub use zygote::{ZygoteFork, ZygoteReply};
 
 /// Version of the host protocol that this build speaks. Raised when an old host could no longer be understood.
 pub const PROTOCOL: u16 = 1;

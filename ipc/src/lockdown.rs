@@ -6,6 +6,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bounded;
+use crate::command::LIST_MAX;
+
 /// What a grant allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -48,6 +51,7 @@ pub struct Lockdown {
     /// The host's own directory; becomes the working directory.
     pub work_dir: PathBuf,
     /// Paths granted. Empty would mean: none at all.
+    #[serde(deserialize_with = "bounded::list::<_, _, LIST_MAX>")]
     pub grants: Vec<FileGrant>,
     /// TCP ports that may be connected to; `None` is any.
     pub connect_ports: Option<Vec<u16>>,

@@ -4,11 +4,17 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::bounded;
 use crate::ids::{AgentName, SessionId};
 use crate::lockdown::SetupStep;
 use crate::session::SessionEvent;
 use crate::snapshot::HostSnapshot;
 use crate::wall::WallReport;
+
+/// Most agents that a host may name when it is ready.
+pub const READY_AGENTS_MAX: usize = 1024;
+/// Most walls that a host may report; there are fewer.
+pub const LAUNCHED_WALLS_MAX: usize = 64;
 
 /// The first report, in every version of the protocol.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +61,7 @@ pub enum Report {
     /// The walls that only the child can raise are up; said by our own code before anything of the tenant's runs.
     Launched {
         /// What it achieved, wall by wall.
+        #[serde(deserialize_with = "bounded::list::<_, _, LAUNCHED_WALLS_MAX>")]
         walls: Vec<WallReport>,
     },
     /// Our own code in the child could not finish setting up.
@@ -69,6 +76,7 @@ pub enum Report {
     /// It can serve these agents.
     Ready {
         /// Their names.
+        #[serde(deserialize_with = "bounded::list::<_, _, READY_AGENTS_MAX>")]
         agents: Vec<AgentName>,
     },
     /// A session runs.

@@ -22,6 +22,7 @@ pub mod dispatch;
 pub mod driver;
 pub mod effects;
 pub mod host;
+pub mod ledger;
 pub mod observer;
 pub mod secrets;
 pub mod shutdown;

@@ -1,1 +1,89 @@
-//! Where events come from: one queue into the driver.
+//! Where events come from: one bounded queue into the driver, and the only handle that others have on it.
+//!
+//! Owns: the queue and the questions that ride on it. Never: decides.
+
+use std::os::fd::OwnedFd;
+
+use openrtc_policy::{Answer, Dispatch, DispatchId, Event, HostEvent, OperatorEvent};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::driver::Policy;
+
+/// A question asked of policy between two events.
+pub type Question = Box<dyn FnOnce(&Policy) + Send>;
+
+/// What the driver takes from its queue.
+pub enum Input {
+    /// Somebody wants a session and waits for the answer; a recording may come with it.
+    Dispatch {
+        /// What is asked; the driver numbers it.
+        dispatch: Dispatch,
+        /// The caller's recording, for the host.
+        recording: Option<OwnedFd>,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Answer>,
+    },
+    /// Something happened.
+    Event(Event),
+    /// Somebody asks.
+    Question(Question),
+}
+
+/// The supervisor is gone or going: nothing is taken any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("supervisor is stopping")]
+pub struct Stopping;
+
+/// The only way into the driver.
+#[derive(Clone)]
+pub struct Handle {
+    inputs: mpsc::Sender<Input>,
+}
+
+impl Handle {
+    /// A handle and the queue's other end.
+    pub fn new() -> (Self, mpsc::Receiver<Input>) {
+        let (inputs, queue) = mpsc::channel(openrtc_policy::bounds::DRIVER_INPUTS_MAX);
+        (Self { inputs }, queue)
+    }
+
+    async fn send(&self, input: Input) -> Result<(), Stopping> {
+        self.inputs.send(input).await.map_err(|_| Stopping)
+    }
+
+    /// Asks for a session. `dispatch.id` is overwritten.
+    pub async fn dispatch(&self, dispatch: Dispatch, recording: Option<OwnedFd>) -> Result<Answer, Stopping> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Input::Dispatch { dispatch, recording, reply }).await?;
+        answer.await.map_err(|_| Stopping)
+    }
+
+    /// Gives an operator's order.
+    pub async fn operator(&self, order: OperatorEvent) -> Result<(), Stopping> {
+        self.send(Input::Event(Event::Operator(order))).await
+    }
+
+    /// Tells what happened to a host.
+    pub async fn host(&self, host: openrtc_ipc::HostId, event: HostEvent) -> Result<(), Stopping> {
+        self.send(Input::Event(Event::Host(host, event))).await
+    }
+
+    /// Reads policy between two events.
+    pub async fn inspect<R: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Policy) -> R + Send + 'static,
+    ) -> Result<R, Stopping> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Input::Question(Box::new(move |policy| {
+            // The asker may have gone; then nobody misses the answer.
+            let _ = reply.send(question(policy));
+        })))
+        .await?;
+        answer.await.map_err(|_| Stopping)
+    }
+}
+
+/// A dispatch without a number yet.
+pub fn unnumbered() -> DispatchId {
+    DispatchId(0)
+}

@@ -1,1 +1,44 @@
 //! Request and response types of the control API.
+//!
+//! Owns: every word that travels between the supervisor and its command line, demo and inspectors, version 1. Never:
+//! holds a secret, decides, or opens a socket.
+//!
+//! Ids travel as text (`s-1a2b3c4d-17`, `h3.1`), times as milliseconds since 1970, durations and sizes with their unit
+//! in the name. Readers must ignore fields they do not know; requests refuse them.
+
+pub mod agent;
+pub mod breaker;
+pub mod config;
+pub mod dispatch;
+pub mod doctor;
+pub mod drain;
+pub mod host;
+pub mod problem;
+pub mod session;
+pub mod snapshot;
+pub mod tenant;
+pub mod wall;
+pub mod worker;
+
+pub use agent::Agent;
+pub use breaker::{Breaker, TripBreaker};
+pub use config::{ConfigCheck, ConfigFault};
+pub use dispatch::{Admitted, DispatchRequest, DispatchResponse};
+pub use doctor::{DoctorReport, Finding};
+pub use drain::DrainStatus;
+pub use host::{Host, HostGone};
+pub use problem::Problem;
+pub use session::{EndedSession, Session, SessionList, SessionRow, SessionUsage};
+pub use snapshot::{ResidentSet, Snapshot};
+pub use tenant::Tenant;
+pub use wall::{Strength, WallRow};
+pub use worker::{System, TopLine, Worker};
+
+/// Prefix of every versioned route.
+pub const PREFIX: &str = "/v1";
+/// Name of the file beside the socket that holds the bearer token.
+pub const TOKEN_FILE: &str = "control.token";
+/// Name of the socket in the runtime directory, unless the configuration says otherwise.
+pub const SOCKET_FILE: &str = "control.sock";
+/// Name of the runtime directory, under `/run` or `$XDG_RUNTIME_DIR`.
+pub const RUNTIME_DIR: &str = "openrtc-supervisor";

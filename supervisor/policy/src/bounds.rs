@@ -27,10 +27,21 @@ pub const QUEUED_MS_MAX: u64 = 60_000;
 pub const BUSY_RETRY_MS: u64 = 1_000;
 /// Events waiting for one observer. Full: the event is dropped and counted.
 pub const OBSERVER_QUEUED_MAX: usize = 1024;
+/// Places of those that only starts, ends, hosts and notices may take, so that a chatty host cannot displace them.
+pub const OBSERVER_RESERVED: usize = OBSERVER_QUEUED_MAX / 4;
+/// Bytes that an observer's file may be behind (a full disk). Full: rows are dropped and counted in a `gap` row.
+pub const OBSERVER_FILE_BYTES_PENDING_MAX: usize = 4 * 1024 * 1024;
+/// Events of the metrics stream between two snapshots (OpenRTC's number). Full: dropped and counted in a row.
+pub const METRICS_EVENTS_MAX: usize = 256;
+/// Lines of our own log waiting to be written. Full: dropped and counted; a blocked terminal never blocks us.
+pub const LOG_LINES_QUEUED_MAX: usize = 4096;
 /// Bytes of one line of a host's output. Longer: cut and marked.
 pub const OUTPUT_LINE_BYTES_MAX: usize = 16 * 1024;
 /// Bytes a second that one host may log; a burst of the same size is allowed. More: lines are dropped and counted.
 pub const OUTPUT_BYTES_PER_S: u64 = 1024 * 1024;
+/// Bytes a second that we read of one host's output, most of it to throw away. More: we stop reading its pipes for a
+/// moment, so that a flood costs its host time and not us.
+pub const OUTPUT_READ_BYTES_PER_S: u64 = 16 * OUTPUT_BYTES_PER_S;
 /// Reports a second from one host, averaged; the burst is as large. More: events and logs are dropped and counted.
 pub const REPORTS_PER_S: u64 = 20_000;
 /// Breaker samples kept for one tenant within the window. Full: the oldest goes.
@@ -41,5 +52,17 @@ pub const UNKNOWN_TENANTS_MAX: usize = 1024;
 pub const CONTROL_BODY_BYTES_MAX: usize = 256 * 1024;
 /// Connections to the control socket at once. Full: a new one waits to be accepted.
 pub const CONTROL_CONNECTIONS_MAX: usize = 256;
+/// Requests waiting for the spawner thread. Full: who asks waits.
+pub const SPAWNS_QUEUED_MAX: usize = 64;
+/// Milliseconds that a zygote may take to answer a fork. Longer: it is killed and the host made cold.
+pub const ZYGOTE_REPLY_MS: u64 = 2_000;
+/// Milliseconds from a zygote's exec to its word that it is warm. Longer: it is killed and tried again.
+pub const ZYGOTE_WARM_MS: u64 = 60_000;
+/// Bytes that a helper program (a secret command) may write to standard output. More: it is killed and has failed.
+pub const HELPER_OUTPUT_BYTES_MAX: usize = 64 * 1024;
+/// Bytes kept of the end of a helper program's standard error. More: the beginning is forgotten.
+pub const HELPER_ERROR_BYTES_MAX: usize = 4 * 1024;
+/// Milliseconds that killing a tree may take. Longer: what is left is counted and reported.
+pub const TREE_KILL_MS: u64 = 2_000;
 
 const _: () = assert!(METADATA_BYTES_MAX * 2 + ROOM_NAME_BYTES_MAX < CONTROL_BODY_BYTES_MAX);

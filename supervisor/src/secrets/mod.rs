@@ -1,1 +1,190 @@
 //! Resolves references to secrets. Owns every secret; shows none.
+//!
+//! Owns: the values behind the configuration's references, from load to load, and who gets which (law 8). Never: puts
+//! one into a log, an error, a snapshot or `Debug`.
+
+mod configure;
+mod fault;
+mod fetch;
+mod shared;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use openrtc_ipc::{RuntimeName, SecretText, TenantId};
+use openrtc_policy::Rules;
+
+use crate::config::{Config, SecretRef, SharedKeys, Variable};
+
+pub use fault::{SecretError, SecretFault};
+pub use fetch::SECRET_BYTES_MAX;
+
+/// Shortest secret that is replaced in output, in bytes: a shorter one would blot out ordinary text.
+pub const REDACTED_BYTES_MIN: usize = 4;
+/// Shortest line of a secret of several lines that is replaced by itself, in bytes.
+const REDACTED_LINE_BYTES_MIN: usize = 16;
+
+/// Who may have a secret.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Holder {
+    /// One tenant.
+    Tenant(TenantId),
+    /// Every tenant that falls back.
+    Defaults,
+    /// Every tenant on this runtime.
+    Runtime(RuntimeName),
+}
+
+/// A reference of the configuration, and where it stands.
+struct Wanted {
+    holder: Holder,
+    /// Path of the key.
+    key: String,
+    /// The provider whose key it is; `None` for a variable.
+    plugin: Option<String>,
+    reference: SecretRef,
+}
+
+/// A reference and what is behind it.
+struct Held {
+    wanted: Wanted,
+    value: Result<SecretText, SecretFault>,
+}
+
+/// Every secret of a configuration.
+pub struct Vault {
+    /// By the path of its key.
+    held: BTreeMap<String, Held>,
+    /// Tenants that share a secret although they must not.
+    denied: BTreeMap<TenantId, SecretFault>,
+    warnings: Vec<String>,
+}
+
+impl fmt::Debug for Vault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = self.held.values().map(|held| (&held.wanted.key, held.wanted.reference.to_string()));
+        f.debug_map().entries(shown).finish()
+    }
+}
+
+impl Vault {
+    /// Resolves every reference, each once. `run` runs a program without a shell and gives its standard output, or what
+    /// went wrong; a few run at once.
+    ///
+    /// A fault leaves only those tenants unusable that need the secret: see [`Vault::rules`].
+    pub async fn resolve<F, R>(config: &Config, run: F) -> (Self, Vec<SecretFault>)
+    where
+        F: Fn(Vec<String>) -> R,
+        R: Future<Output = Result<Vec<u8>, String>>,
+    {
+        let held = fetch::fetch(config, wanted(config), run).await;
+        let mut faults: Vec<SecretFault> =
+            held.values().filter_map(|held| held.value.as_ref().err().cloned()).collect();
+        let mut vault = Self { held, denied: BTreeMap::new(), warnings: Vec::new() };
+        for shared in shared::pairs(&vault.held) {
+            match config.supervisor.shared_keys {
+                SharedKeys::Warn => vault.warnings.push(shared.warning()),
+                SharedKeys::Deny => {
+                    let fault = shared.fault();
+                    for tenant in shared.tenants {
+                        vault.denied.insert(tenant, fault.clone());
+                    }
+                    faults.push(fault);
+                }
+            }
+        }
+        let short = vault.held.values().filter(|held| {
+            let length = held.value.as_ref().map_or(usize::MAX, |value| value.expose_secret().len());
+            length < REDACTED_BYTES_MIN
+        });
+        let short: Vec<String> = short
+            .map(|held| format!("{} is too short a secret to be hidden in the output of agents", held.wanted.key))
+            .collect();
+        vault.warnings.extend(short);
+        (vault, faults)
+    }
+
+    /// What is suspicious about the secrets, one sentence each.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// The rules, with those tenants unusable that no host could be configured for.
+    pub fn rules(&self, config: &Config) -> Rules {
+        let mut rules = config.rules.clone();
+        for (tenant, rules) in &mut rules.tenants {
+            rules.unusable = self.unusable(config, tenant).map(|fault| fault.to_string());
+        }
+        rules
+    }
+
+    fn unusable(&self, config: &Config, tenant: &TenantId) -> Option<SecretFault> {
+        let own = Holder::Tenant(tenant.clone());
+        let mut held = self.held.values().filter(|held| held.wanted.holder == own);
+        let unreadable = held.find_map(|held| held.value.as_ref().err().cloned());
+        if let Some(fault) = self.denied.get(tenant).cloned().or(unreadable) {
+            return Some(fault);
+        }
+        // Something that all share: it matters if no runtime is left that this tenant could use.
+        let runtimes: BTreeSet<&RuntimeName> =
+            config.runtimes.keys().filter(|runtime| config.agents_of(tenant, runtime).next().is_some()).collect();
+        let mut first = None;
+        for runtime in runtimes {
+            match self.first_unreadable(config, tenant, runtime) {
+                None => return None,
+                fault => first = first.or(fault),
+            }
+        }
+        first
+    }
+
+    /// What is to be hidden in everything that a tenant's hosts write: source and value, the longest first.
+    pub fn redactions(&self, tenant: &TenantId) -> Vec<(String, SecretText)> {
+        let others = |held: &&Held| !matches!(&held.wanted.holder, Holder::Tenant(other) if other != tenant);
+        let mut redactions: Vec<(String, SecretText)> = Vec::new();
+        for held in self.held.values().filter(others) {
+            let Ok(value) = &held.value else { continue };
+            let label = held.wanted.reference.to_string();
+            let whole = value.expose_secret();
+            let lines = whole.lines().map(str::trim).filter(|line| line.len() >= REDACTED_LINE_BYTES_MIN);
+            let texts = std::iter::once(whole).chain(lines.filter(|line| *line != whole));
+            for text in texts.filter(|text| text.len() >= REDACTED_BYTES_MIN) {
+                redactions.push((label.clone(), SecretText::new(text.to_owned())));
+            }
+        }
+        redactions.sort_by_key(|(_, text)| std::cmp::Reverse(text.expose_secret().len()));
+        redactions
+    }
+}
+
+/// Every reference of a configuration.
+fn wanted(config: &Config) -> Vec<Wanted> {
+    let mut wanted = Vec::new();
+    let mut keys = |holder: Holder, found: &mut dyn Iterator<Item = (&str, &str, &SecretRef)>| {
+        for (plugin, key, reference) in found {
+            let (key, plugin) = (key.to_owned(), Some(plugin.to_owned()));
+            wanted.push(Wanted { holder: holder.clone(), key, plugin, reference: reference.clone() });
+        }
+    };
+    keys(Holder::Defaults, &mut config.default_keys());
+    for tenant in config.tenants.keys() {
+        keys(Holder::Tenant(tenant.clone()), &mut config.keys_of(tenant));
+    }
+    let mut env = |holder: Holder, found: &mut dyn Iterator<Item = (&str, &str, &Variable)>| {
+        for (_, key, variable) in found {
+            let Variable::Secret(reference) = variable else { continue };
+            let key = key.to_owned();
+            wanted.push(Wanted { holder: holder.clone(), key, plugin: None, reference: reference.clone() });
+        }
+    };
+    for tenant in config.tenants.keys() {
+        env(Holder::Tenant(tenant.clone()), &mut config.env_of_tenant(tenant));
+    }
+    for runtime in config.runtimes.keys() {
+        env(Holder::Runtime(runtime.clone()), &mut config.env_of_runtime(runtime));
+    }
+    wanted
+}

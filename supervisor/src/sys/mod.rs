@@ -1,1 +1,8 @@
 //! System calls. The only unsafe in this crate.
+
+pub mod exec;
+pub mod inherited;
+pub mod landlock;
+pub mod proc;
+pub mod process;
+pub mod sched;

@@ -1,0 +1,36 @@
+//! `GET /v1/tenants`: tenants, configured or seen.
+//!
+//! Owns: one tenant at a glance. Never: its keys.
+
+use serde::{Deserialize, Serialize};
+
+/// One tenant.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Tenant {
+    /// Its id.
+    pub tenant: String,
+    /// Whether the configuration names it.
+    pub configured: bool,
+    /// `active`, `suspended`, `archived` or `draining`.
+    pub status: String,
+    /// Why none of its sessions can run, where that is so.
+    pub unusable: Option<String>,
+    /// Sessions now.
+    pub active_sessions: u32,
+    /// Its cap; none is none.
+    pub max_sessions: Option<u32>,
+    /// Hosts now.
+    pub hosts: u32,
+    /// Memory of its hosts, in bytes.
+    pub memory_bytes: u64,
+    /// CPU of its hosts, in percent of one core.
+    pub cpu_pct: f64,
+    /// Its breaker: `closed`, `open`, `half_open` or `off`.
+    pub breaker: String,
+    /// Of the last 1 000 sessions that ended, those of this tenant.
+    pub ended_sessions: u32,
+    /// Of those, the failed.
+    pub failed_sessions: u32,
+    /// How the last of those ended.
+    pub last_end_reason: Option<String>,
+}

@@ -1,0 +1,58 @@
+//! `snapshot`: everything at a glance.
+//!
+//! Owns: the glance. Never: a second account of what another noun shows.
+
+use clap::Args;
+use openrtc_control_api::Snapshot;
+use openrtc_ipc::TenantId;
+
+use super::client::Client;
+use super::exit::{CliError, Exit};
+use super::output::Output;
+use super::table::harmless;
+use super::{doctor, session, tenant, units};
+
+/// Options of `snapshot`.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// Of one tenant
+    #[arg(long)]
+    tenant: Option<TenantId>,
+}
+
+pub(super) async fn perform(options: Options, client: &Client, output: &Output) -> Result<Exit, CliError> {
+    let tenant = options.tenant.map_or_else(String::new, |tenant| format!("?tenant={tenant}"));
+    let snapshot: Snapshot = client.get(&format!("/v1/snapshot{tenant}")).await?;
+    output.result(&snapshot, text)?;
+    Ok(Exit::Ok)
+}
+
+fn text(output: &Output, snapshot: &Snapshot) -> String {
+    let version = snapshot.deployment_version.as_ref().map_or_else(String::new, |version| format!(" {version}"));
+    let mut text = format!(
+        "{}{version}: up {}, {} sessions, {} hosts, {} started, {} failed{}\n",
+        harmless(&snapshot.worker.name),
+        units::seconds(snapshot.uptime_seconds),
+        units::of(snapshot.active_sessions, snapshot.worker.max_sessions),
+        snapshot.hosts.len(),
+        snapshot.total_sessions_started,
+        snapshot.total_session_failures,
+        if snapshot.draining { ", draining" } else { "" },
+    );
+    for warning in doctor::missing(&snapshot.walls) {
+        text.push_str(&format!("{warning}\n"));
+    }
+    let rejected: Vec<_> = snapshot.rejections.iter().filter(|(_, count)| **count > 0).collect();
+    if !rejected.is_empty() {
+        let counts: Vec<_> = rejected.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
+        text.push_str(&format!("rejected: {}\n", counts.join(", ")));
+    }
+    if let Some(error) = &snapshot.last_error {
+        text.push_str(&format!("last error: {}\n", harmless(error)));
+    }
+    text.push('\n');
+    text.push_str(&output.table(&tenant::table(&snapshot.tenants), "no tenant"));
+    text.push('\n');
+    text.push_str(&output.table(&session::live(&snapshot.sessions), "no session waits or runs"));
+    text
+}

@@ -1,0 +1,92 @@
+//! The command line as typed: what parses to what, and what is refused.
+
+use clap::error::ErrorKind;
+
+use super::*;
+
+fn typed(line: &str) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(std::iter::once("openrtc-supervisor").chain(line.split_whitespace()))
+}
+
+#[test]
+fn the_definition_is_sound() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn every_documented_command_parses() {
+    for line in [
+        "--isolation process --config a.toml",
+        "run",
+        "start --config a.toml --log-level debug",
+        "demo --json --keep /tmp/x",
+        "dispatch --room r --tenant t --agent a --metadata {} --room-metadata {} --input f.wav --wait",
+        "snapshot --tenant acme-corp --json",
+        "session list --ended --tenant acme-corp",
+        "session show s-1a2b3c4d-17",
+        "session end s-1a2b3c4d-17",
+        "host list --tenant acme-corp",
+        "host show h3.1",
+        "host kill h3.1",
+        "tenant list",
+        "tenant show acme-corp",
+        "tenant suspend acme-corp",
+        "tenant resume acme-corp",
+        "tenant drain acme-corp",
+        "agent list",
+        "breaker status --tenant acme-corp",
+        "breaker trip --tenant acme-corp --for 60",
+        "breaker open --tenant acme-corp",
+        "breaker reset",
+        "breaker close --tenant acme-corp",
+        "drain",
+        "shutdown",
+        "doctor --color never",
+        "config check",
+        "config show --config a.toml",
+        "-q drain --control-socket /tmp/c.sock",
+    ] {
+        assert!(typed(line).is_ok(), "{line}: {}", typed(line).unwrap_err());
+    }
+}
+
+#[test]
+fn what_is_wrong_is_refused_before_anything_happens() {
+    for (line, kind) in [
+        ("nonsense", ErrorKind::InvalidSubcommand),
+        ("session", ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand),
+        ("session show 17", ErrorKind::ValueValidation),
+        ("host kill 3", ErrorKind::ValueValidation),
+        ("tenant suspend a/b", ErrorKind::ValueValidation),
+        ("dispatch --tenant t", ErrorKind::MissingRequiredArgument),
+        ("breaker trip", ErrorKind::MissingRequiredArgument),
+        ("drain --color blue", ErrorKind::InvalidValue),
+        ("run --isolation thread", ErrorKind::ValueValidation),
+    ] {
+        let error = typed(line).expect_err(line);
+        assert_eq!(error.kind(), kind, "{line}: {error}");
+        assert_eq!(error.exit_code(), 2, "{line}");
+    }
+}
+
+#[test]
+fn another_isolation_points_to_openrtc() {
+    let error = typed("--isolation coroutine").unwrap_err().to_string();
+    assert!(error.contains("OpenRTC") && error.contains("`process`"), "{error}");
+}
+
+#[test]
+fn a_command_line_without_a_command_is_run_only_when_it_says_so() {
+    let cli = typed("--isolation process --config a.toml").unwrap();
+    assert!(cli.command.is_none() && cli.global.isolation.is_some());
+    assert_eq!(cli.global.config.as_deref(), Some(Path::new("a.toml")));
+}
+
+#[test]
+fn the_help_names_every_command_the_examples_and_the_exit_codes() {
+    let help = Cli::command().render_help().to_string();
+    for command in Cli::command().get_subcommands() {
+        assert!(help.contains(&format!("\n  {}", command.get_name())), "{}\n{help}", command.get_name());
+    }
+    assert!(help.contains("Examples:") && help.contains("4 rejected"), "{help}");
+}

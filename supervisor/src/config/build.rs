@@ -1,0 +1,184 @@
+//! From what was written to what is valid.
+//!
+//! Owns: the defaults of policy's numbers, and which names know each other. Never: reads a value's type; that is done.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use openrtc_ipc::{AgentName, RuntimeName, TenantId};
+use openrtc_policy::Rules;
+use openrtc_policy::rules::{
+    BreakerRules, HostScope, MissingTenant, RoomRules, RoutingRules, RuntimeRules, TenantRules, UnknownTenant,
+};
+
+use super::faults::Faults;
+use super::file::ConfigFile;
+use super::hosts::HostsFile;
+use super::paths::Environment;
+use super::runtimes::{Agent, AgentFile, Runtime, RuntimeFile};
+use super::section::{Limit, Spot};
+use super::supervisor::SupervisorFile;
+use super::tenants::{self, Tenant, TenantFile};
+use super::tree::Origin;
+use super::walls::WallLayer;
+use super::{Config, FoundVariables, variables};
+
+/// Names known, rules and the rest. `None` where a fault leaves nothing to go on with.
+pub(super) fn build(
+    file: ConfigFile,
+    source: Option<PathBuf>,
+    environment: &Environment,
+    origin: &Origin,
+    faults: &mut Faults,
+) -> Option<Config> {
+    let supervisor = file.supervisor.places(environment, origin, faults);
+    let names: Vec<AgentName> = file.agents.iter().filter_map(|(name, _)| AgentName::parse(&name.value).ok()).collect();
+    let runtimes = runtimes(file.runtimes, faults)?;
+    let agents = agents(file.agents, &runtimes, faults);
+    if names.is_empty() {
+        let remedy = "add [agents.NAME] with command = [\"./program\"], or see `openrtc-supervisor demo`";
+        faults.add(origin, "agents", None, "no agent is configured", remedy);
+    }
+    let breaker = file.breaker.over_defaults();
+    let tenants = tenants::ids(file.tenants, faults);
+    let ids: Vec<&TenantId> = tenants.keys().collect();
+    let routing = file.routing.valid(&names, &ids, faults);
+    let places = |id: &TenantId| Some(tenants.get(id)?.0.clone());
+    let rooms = file.rooms.valid(&ids, &places, faults);
+    let parts = Parts { wall: &file.wall, hosts: &file.hosts, breaker, routing, rooms };
+    let default_cap = file.supervisor.default_max_sessions.unwrap_or(Limit::Off);
+    let (tenants, tenant_rules) = split(tenants, &names, &parts.breaker, default_cap, faults);
+    let rules = rules(&file.supervisor, parts, &runtimes, &agents, tenant_rules)?;
+    let mut config = Config {
+        source,
+        supervisor,
+        rules,
+        cgroup: file.hosts.cgroup(),
+        uids: file.hosts.uids(),
+        liveness: file.hosts.liveness(),
+        defaults: file.defaults,
+        runtimes,
+        agents,
+        tenants,
+        observers: file.observers,
+        metrics: file.metrics,
+        logs: file.logs,
+        warnings: Vec::new(),
+        default_keys: file.default_keys,
+        wall: file.wall,
+        base_env: variables::base(environment),
+        found: FoundVariables::default(),
+    };
+    let named = config.variables_named();
+    let found = environment.iter().filter(|(name, _)| named.contains(*name));
+    config.found = FoundVariables(found.map(|(name, value)| (name.clone(), value.clone())).collect());
+    Some(config)
+}
+
+fn runtimes(named: Vec<(Spot<String>, RuntimeFile)>, faults: &mut Faults) -> Option<BTreeMap<RuntimeName, Runtime>> {
+    let command = Runtime::command()?;
+    let mut runtimes = BTreeMap::from([(command.name.clone(), command)]);
+    for (name, file) in named {
+        let Some(runtime) = file.valid(&name, faults) else { continue };
+        if runtimes.contains_key(&runtime.name) {
+            faults.add(&name.origin, &name.key, None, "stands here twice", "keep one of the two");
+        }
+        runtimes.insert(runtime.name.clone(), runtime);
+    }
+    Some(runtimes)
+}
+
+fn agents(
+    named: Vec<(Spot<String>, AgentFile)>,
+    runtimes: &BTreeMap<RuntimeName, Runtime>,
+    faults: &mut Faults,
+) -> Vec<Agent> {
+    let runtimes: Vec<RuntimeName> = runtimes.keys().cloned().collect();
+    let mut agents: Vec<Agent> = Vec::new();
+    for (name, file) in named {
+        let Some(agent) = file.valid(&name, &runtimes, faults) else { continue };
+        if agents.iter().any(|other| other.name == agent.name) {
+            faults.add(&name.origin, &name.key, None, "stands here twice", "keep one of the two");
+            continue;
+        }
+        agents.push(agent);
+    }
+    agents
+}
+
+type Split = (BTreeMap<TenantId, Tenant>, BTreeMap<TenantId, TenantRules>);
+
+fn split(
+    files: BTreeMap<TenantId, (Spot<String>, TenantFile)>,
+    agents: &[AgentName],
+    breaker: &BreakerRules,
+    default_cap: Limit,
+    faults: &mut Faults,
+) -> Split {
+    let mut split = Split::default();
+    for (id, (_, file)) in files {
+        let rules = TenantRules {
+            status: file.status,
+            max_sessions: file.max_sessions.unwrap_or(default_cap).number().map(|sessions| sessions as u32),
+            allowed_agents: file.agents(agents, faults),
+            host_scope: file.host_scope,
+            breaker: file.breaker.over(breaker),
+            unusable: None,
+        };
+        split.1.insert(id.clone(), rules);
+        split.0.insert(id.clone(), file.valid(id));
+    }
+    split
+}
+
+/// What the rules are made of beside `[supervisor]`, agents and tenants.
+struct Parts<'a> {
+    wall: &'a WallLayer,
+    hosts: &'a HostsFile,
+    breaker: BreakerRules,
+    routing: RoutingRules,
+    rooms: RoomRules,
+}
+
+fn rules(
+    file: &SupervisorFile,
+    parts: Parts<'_>,
+    runtimes: &BTreeMap<RuntimeName, Runtime>,
+    agents: &[Agent],
+    tenants: BTreeMap<TenantId, TenantRules>,
+) -> Option<Rules> {
+    let per_host = file.max_sessions_per_host.and_then(Limit::number).map(|sessions| sessions as u32);
+    let runtime_rules = |runtime: &Runtime| RuntimeRules {
+        max_sessions_per_host: per_host,
+        session_ms_max: runtime.wall.over(parts.wall).session_ms_max(),
+    };
+    Some(Rules {
+        max_concurrent_sessions: file.max_concurrent_sessions.unwrap_or(50) as u32,
+        default_max_sessions: file.default_max_sessions.and_then(Limit::number).map(|sessions| sessions as u32),
+        unknown_tenant: file.unknown_tenant.unwrap_or(UnknownTenant::DefaultConfig),
+        missing_tenant: file.missing_tenant.unwrap_or(MissingTenant::Default),
+        default_tenant: file.default_tenant.clone().or_else(|| TenantId::parse("default").ok())?,
+        accept_only_registered_rooms: file.accept_only_registered_rooms.unwrap_or(false),
+        drain_timeout_ms: file.drain_timeout_ms.unwrap_or(30_000),
+        terminate_grace_ms: file.terminate_grace_ms.unwrap_or(10_000),
+        initialize_timeout_ms: file.initialize_timeout_ms.unwrap_or(10_000),
+        max_concurrent_spawns: file.max_concurrent_spawns.unwrap_or(4) as u32,
+        spawn_attempts: file.spawn_attempts.unwrap_or(3) as u32,
+        restart_backoff_ms: file
+            .restart_backoff_ms
+            .clone()
+            .unwrap_or_else(|| [1, 2, 5, 15, 60].map(|seconds| seconds * 1_000).to_vec()),
+        max_hosts: file.max_hosts.unwrap_or(256) as u32,
+        max_unregistered_hosts: file.max_unregistered_hosts.unwrap_or(16) as u32,
+        host_idle_timeout_ms: file.host_idle_timeout_ms.unwrap_or(300_000),
+        host_scope: file.host_scope.unwrap_or(HostScope::Tenant),
+        breaker: parts.breaker,
+        unresponsive_warn_ms: parts.hosts.unresponsive_warn_ms(),
+        unresponsive_kill_ms: parts.hosts.unresponsive_kill_ms(),
+        routing: parts.routing,
+        rooms: parts.rooms,
+        tenants,
+        agents: agents.iter().map(|agent| (agent.name.clone(), agent.rules.clone())).collect(),
+        runtimes: runtimes.iter().map(|(name, runtime)| (name.clone(), runtime_rules(runtime))).collect(),
+    })
+}

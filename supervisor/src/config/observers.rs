@@ -1,0 +1,85 @@
+//! `[observers.*]`, `[metrics]` and `[logs]`: who is told, and how.
+//!
+//! Owns: these sections. Never: opens a file.
+
+use std::path::PathBuf;
+
+use super::section::Section;
+
+/// Built-in observers, and how long any of them may take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observers {
+    /// Events as JSON lines, into this file; `None` is off.
+    pub jsonl: Option<PathBuf>,
+    /// For a session's start, in milliseconds.
+    pub start_timeout_ms: u64,
+    /// For a session's end, in milliseconds.
+    pub end_timeout_ms: u64,
+}
+
+/// OpenRTC's metrics stream (schema 2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Metrics {
+    /// Into this file, truncated at start; `None` is off.
+    pub jsonl: Option<PathBuf>,
+    /// Between two snapshots, in milliseconds.
+    pub jsonl_interval_ms: u64,
+    /// Events kept between two writes; more are dropped and counted.
+    pub stream_events_max: usize,
+}
+
+/// Form of the log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON otherwise.
+    Auto,
+    /// Text.
+    Text,
+    /// JSON.
+    Json,
+}
+
+/// The supervisor's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Logs {
+    /// Form.
+    pub format: LogFormat,
+    /// Names of fields whose values are hidden; `*` stands for anything, case does not matter.
+    pub redact: Vec<String>,
+    /// Bytes of one line.
+    pub line_bytes_max: usize,
+}
+
+impl Observers {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        section.later(&[("voicegateway", "use [observers.jsonl]"), ("webhook", "use [observers.jsonl]")]);
+        let jsonl = section.table("jsonl", |jsonl| jsonl.path_or_none("path"));
+        let (start, end) = section.table("timeouts", |timeouts| {
+            (timeouts.seconds("start_s", 100..=60_000), timeouts.seconds("end_s", 100..=600_000))
+        });
+        Self { jsonl, start_timeout_ms: start.unwrap_or(5_000), end_timeout_ms: end.unwrap_or(30_000) }
+    }
+}
+
+impl Metrics {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        Self {
+            jsonl: section.path_or_none("jsonl"),
+            jsonl_interval_ms: section.seconds("jsonl_interval_s", 250..=3_600_000).unwrap_or(1_000),
+            stream_events_max: section.whole("stream_events_max", 1..=65_536).unwrap_or(256) as usize,
+        }
+    }
+}
+
+impl Logs {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        let formats = [("auto", LogFormat::Auto), ("text", LogFormat::Text), ("json", LogFormat::Json)];
+        let redact = section.texts("redact").map(|list| list.value.into_iter().map(|name| name.value).collect());
+        let default = || ["*api_key*", "*secret*", "*token*", "authorization"].map(str::to_owned).to_vec();
+        Self {
+            format: section.choice("format", &formats).unwrap_or(LogFormat::Auto),
+            redact: redact.unwrap_or_else(default),
+            line_bytes_max: section.whole("line_max_kib", 1..=1_024).unwrap_or(64) as usize * 1024,
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! What every route may touch.
+//!
+//! Owns: the ways into the driver and the books, and how many may wait for a session's end. Never: decides.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use openrtc_control_api::DoctorReport;
+use openrtc_ipc::{SessionId, TenantId};
+use openrtc_policy::OperatorEvent;
+use openrtc_policy::bounds::CONTROL_CONNECTIONS_MAX;
+use tokio::sync::Semaphore;
+
+use super::machine::Machine;
+use super::refusal::Refusal;
+use super::view::PolicyView;
+use crate::driver::Policy;
+use crate::host::Registry;
+use crate::ledger::{EndedSession, Ledger};
+use crate::sources::{Handle, Stopping};
+
+/// Of all connections, those that may wait for a session's end. The rest is kept free for operators.
+const WAITERS_MAX: usize = CONTROL_CONNECTIONS_MAX / 2;
+
+/// What does not change while the supervisor runs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct About {
+    /// The supervisor's name, `worker_id` of the configuration.
+    pub name: String,
+    /// The operator's version label.
+    pub deployment_version: Option<String>,
+    /// A host whose event loop lags longer shows its sessions as `slow`, in milliseconds.
+    pub slow_session_threshold_ms: u64,
+    /// How long `host kill` waits until the host is gone, in milliseconds.
+    pub kill_wait_ms: u64,
+    /// The start-up report.
+    pub doctor: DoctorReport,
+}
+
+/// The state of every route. Clones share everything.
+#[derive(Clone)]
+pub struct World {
+    pub(super) handle: Handle,
+    pub(super) hosts: Registry,
+    pub(super) ledger: Ledger,
+    pub(super) about: Arc<About>,
+    pub(super) machine: Machine,
+    pub(super) started: Instant,
+    waiters: Arc<Semaphore>,
+    read: fn(&Policy) -> PolicyView,
+}
+
+impl World {
+    /// The world as of now.
+    pub fn new(handle: Handle, hosts: Registry, ledger: Ledger, about: About) -> Self {
+        Self {
+            handle,
+            hosts,
+            ledger,
+            about: Arc::new(about),
+            machine: Machine::default(),
+            started: Instant::now(),
+            waiters: Arc::new(Semaphore::new(WAITERS_MAX)),
+            read: PolicyView::of,
+        }
+    }
+
+    /// The same world, with policy read in another way: for tests of what is made of a view.
+    #[must_use]
+    pub fn reading(mut self, read: fn(&Policy) -> PolicyView) -> Self {
+        self.read = read;
+        self
+    }
+
+    /// Policy, between two events.
+    pub(super) async fn view(&self) -> Result<PolicyView, Stopping> {
+        self.handle.inspect(self.read).await
+    }
+
+    /// Gives an order. What is viewed after it was taken in order.
+    pub(super) async fn order(&self, order: OperatorEvent) -> Result<(), Stopping> {
+        tracing::info!(?order, "operator's order");
+        self.handle.operator(order).await
+    }
+
+    /// Policy, if it knows the tenant; a misspelt one must not be suspended in vain.
+    pub(super) async fn known(&self, tenant: &TenantId) -> Result<PolicyView, Refusal> {
+        let view = self.view().await?;
+        if view.tenants.iter().any(|known| known.tenant == *tenant) {
+            return Ok(view);
+        }
+        let detail = format!("tenant {tenant}: neither configured nor seen; `tenant list` shows those that are");
+        Err(Refusal::not_found(detail))
+    }
+
+    /// Waits for a session's end, at most so long. None: it runs on, or too many wait already.
+    pub(super) async fn ended_within(&self, session: SessionId, limit: Option<Duration>) -> Option<Arc<EndedSession>> {
+        if let Some(ended) = self.ledger.ended(session) {
+            return Some(ended);
+        }
+        let _place = self.waiters.try_acquire().ok()?;
+        let end = self.ledger.wait_end(session);
+        match limit {
+            None => Some(end.await),
+            Some(limit) => tokio::time::timeout(limit, end).await.ok(),
+        }
+    }
+}
+
+/// Milliseconds since 1970.
+pub(super) fn now_unix_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}

@@ -1,0 +1,372 @@
+//! The stage: a temporary directory with program, recordings and configuration, and a real supervisor running in it.
+//!
+//! Owns: the directory and the supervisor's process, and that neither outlives the demo. Never: writes anywhere else.
+
+use std::ffi::OsString;
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::sys::statvfs::{FsFlags, statvfs};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+use super::client::Client;
+use super::config::{self, Paths};
+use super::synth::{self, Recording};
+
+/// Longest path of the temporary directory's parent, in bytes: a socket's path may have 107.
+const PARENT_BYTES_MAX: usize = 64;
+/// How long the supervisor may take to answer.
+const READY_DEADLINE: Duration = Duration::from_secs(20);
+/// How long it may take to finish when asked, and again when told.
+const END_DEADLINE: Duration = Duration::from_secs(5);
+/// How often its answer is tried.
+const TRY_EVERY: Duration = Duration::from_millis(50);
+/// Lines of its log that a failure shows.
+const LOG_TAIL_LINES: usize = 15;
+
+/// Why the stage could not be set.
+#[derive(Debug, thiserror::Error)]
+pub enum StageError {
+    /// No directory suits.
+    #[error("find a temporary directory that other users can traverse and programs can run in: {tried}; set TMPDIR")]
+    NoDirectory {
+        /// What was tried, and why it does not suit.
+        tried: String,
+    },
+    /// A step failed.
+    #[error("{step} {path}")]
+    File {
+        /// What was being done.
+        step: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
+    /// The supervisor ended before it answered.
+    #[error("start the supervisor: it ended with {status}")]
+    Ended {
+        /// How.
+        status: ExitStatus,
+    },
+    /// The supervisor does not answer.
+    #[error("start the supervisor: it did not answer within {} s", READY_DEADLINE.as_secs())]
+    Silent {
+        /// The last attempt.
+        #[source]
+        source: super::client::ClientError,
+    },
+    /// The supervisor answers, but not as it should.
+    #[error("start the supervisor")]
+    Unusable {
+        /// What was wrong.
+        #[source]
+        source: super::client::ClientError,
+    },
+    /// The directory to keep is in use.
+    #[error("keep the agency in {path}: it exists and is not empty; name another directory")]
+    KeepExists {
+        /// The directory.
+        path: PathBuf,
+    },
+}
+
+fn file_error(step: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StageError {
+    move |source| StageError::File { step, path: path.to_owned(), source }
+}
+
+/// The recordings that are played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Play {
+    /// 6 s with 3 turns, for the siblings alone.
+    Alone,
+    /// 10 s with 5 turns, for the siblings beside the hostile tenant.
+    Beside,
+    /// 1.6 s with one turn, for the hostile tenant when it behaves.
+    Good,
+}
+
+impl Play {
+    const ALL: [Self; 3] = [Self::Alone, Self::Beside, Self::Good];
+
+    fn file_name(self) -> &'static str {
+        match self {
+            Self::Alone => "alone.wav",
+            Self::Beside => "beside.wav",
+            Self::Good => "good.wav",
+        }
+    }
+
+    fn recording(self) -> Recording {
+        match self {
+            Self::Alone => synth::call(1, 6_000, self.turns()),
+            Self::Beside => synth::call(2, 10_000, self.turns()),
+            Self::Good => synth::call(3, 1_600, self.turns()),
+        }
+    }
+
+    /// Turns that are spoken in it.
+    pub fn turns(self) -> u64 {
+        match self {
+            Self::Alone => 3,
+            Self::Beside => 5,
+            Self::Good => 1,
+        }
+    }
+}
+
+/// A set stage.
+#[derive(Debug)]
+pub struct Stage {
+    dir: TempDir,
+    child: Child,
+    /// The supervisor's client.
+    pub client: Client,
+}
+
+/// Why a directory does not suit; `None` if it does.
+fn unsuitable(dir: &Path) -> Option<&'static str> {
+    let Ok(dir) = dir.canonicalize() else { return Some("is not there") };
+    if dir.as_os_str().len() > PARENT_BYTES_MAX {
+        return Some("has too long a path for a socket");
+    }
+    let open = |dir: &Path| fs::metadata(dir).is_ok_and(|found| found.is_dir() && found.permissions().mode() & 1 == 1);
+    if !dir.ancestors().all(open) {
+        return Some("cannot be traversed by other users");
+    }
+    match statvfs(&dir) {
+        Ok(found) if found.flags().contains(FsFlags::ST_NOEXEC) => Some("is mounted noexec"),
+        Ok(_) => None,
+        Err(_) => Some("cannot be asked for its mount flags"),
+    }
+}
+
+fn make_dir(candidates: &[PathBuf]) -> Result<TempDir, StageError> {
+    let mut tried = Vec::new();
+    for parent in candidates {
+        let reason = match unsuitable(parent) {
+            Some(reason) => reason.to_owned(),
+            None => match tempfile::Builder::new().prefix("openrtc-demo-").tempdir_in(parent) {
+                Ok(dir) => {
+                    let open = fs::set_permissions(dir.path(), Permissions::from_mode(0o755));
+                    open.map_err(file_error("open to other users", dir.path()))?;
+                    return Ok(dir);
+                }
+                Err(error) => error.to_string(),
+            },
+        };
+        tried.push(format!("{} {reason}", parent.display()));
+    }
+    Err(StageError::NoDirectory { tried: tried.join(", ") })
+}
+
+/// Puts the executable where a tenant's user can run it: linked if its mode lets everybody, else copied.
+fn place_program(executable: &Path, to: &Path) -> Result<(), StageError> {
+    let mode = fs::metadata(executable).map_err(file_error("look at", executable))?.permissions().mode();
+    if mode & 0o005 == 0o005 && fs::hard_link(executable, to).is_ok() {
+        return Ok(());
+    }
+    fs::copy(executable, to).map_err(file_error("copy the program to", to))?;
+    fs::set_permissions(to, Permissions::from_mode(0o755)).map_err(file_error("make executable", to))
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), StageError> {
+    fs::write(path, bytes).map_err(file_error("write", path))
+}
+
+fn write_recording(path: &Path, recording: &Recording) -> Result<(), StageError> {
+    write(path, &synth::wav(recording).map_err(file_error("encode", path))?)
+}
+
+impl Stage {
+    /// Sets the stage and waits until the supervisor answers.
+    ///
+    /// # Errors
+    /// When a file cannot be made or the supervisor does not start; the stage is struck again, and the end of the
+    /// supervisor's log is on standard error.
+    pub async fn set(executable: &Path, cores: usize) -> Result<Self, StageError> {
+        let candidates = [std::env::temp_dir(), PathBuf::from("/tmp"), PathBuf::from("/var/tmp")];
+        let dir = make_dir(&candidates)?;
+        let at = |name: &str| dir.path().join(name);
+        place_program(executable, &at("openrtc-demo-agent"))?;
+        for play in Play::ALL {
+            write_recording(&at(play.file_name()), &play.recording())?;
+        }
+        let (run, events) = (at("run"), at("events.jsonl"));
+        let paths = Paths { program: &at("openrtc-demo-agent"), run: &run, state: &at("state"), events: &events };
+        write(&at("openrtc-supervisor.toml"), config::of_run(paths, cores).as_bytes())?;
+        let child = start(executable, dir.path(), &run)?;
+        let client = Client::new(run.join("control.sock"), run.join("control.token"), events);
+        let mut stage = Self { dir, child, client };
+        if let Err(error) = stage.ready().await {
+            eprintln!("{}", stage.log_tail());
+            stage.strike().await;
+            return Err(error);
+        }
+        Ok(stage)
+    }
+
+    async fn ready(&mut self) -> Result<(), StageError> {
+        let deadline = Instant::now() + READY_DEADLINE;
+        loop {
+            let source = match self.client.snapshot().await {
+                Ok(_) => return Ok(()),
+                Err(source) if source.may_pass() => source,
+                Err(source) => return Err(StageError::Unusable { source }),
+            };
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return Err(StageError::Ended { status });
+            }
+            if Instant::now() > deadline {
+                return Err(StageError::Silent { source });
+            }
+            tokio::time::sleep(TRY_EVERY).await;
+        }
+    }
+
+    /// The file of a recording.
+    pub fn recording(&self, play: Play) -> PathBuf {
+        self.dir.path().join(play.file_name())
+    }
+
+    /// The last lines that the supervisor logged.
+    pub fn log_tail(&self) -> String {
+        let log = fs::read(self.dir.path().join("supervisor.log")).unwrap_or_default();
+        let log = String::from_utf8_lossy(&log);
+        let lines: Vec<&str> = log.lines().collect();
+        let tail = &lines[lines.len().saturating_sub(LOG_TAIL_LINES)..];
+        format!("the supervisor's last words:\n  {}", tail.join("\n  "))
+    }
+
+    /// Ends the supervisor, in good order if it will, and removes the directory.
+    pub async fn strike(mut self) {
+        let asked = tokio::time::timeout(END_DEADLINE, self.client.shutdown()).await;
+        if !matches!(asked, Ok(Ok(()))) {
+            self.signal(Signal::SIGTERM);
+        }
+        if tokio::time::timeout(END_DEADLINE, self.child.wait()).await.is_err() {
+            self.signal(Signal::SIGTERM);
+            if tokio::time::timeout(END_DEADLINE, self.child.wait()).await.is_err() {
+                // A failure means that it has just ended; `kill` waits for it.
+                let _ = self.child.kill().await;
+            }
+        }
+        let path = self.dir.path().to_owned();
+        if let Err(error) = self.dir.close() {
+            eprintln!("demo: could not remove {}: {error}", path.display());
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(pid) = self.child.id().and_then(|pid| i32::try_from(pid).ok()) {
+            // A failure means that it has just ended, which is what is wanted.
+            let _ = kill(Pid::from_raw(pid), signal);
+        }
+    }
+}
+
+/// Starts the supervisor with nothing of our environment but `PATH`, in a process group of its own, so that Ctrl-C
+/// reaches only the demo.
+fn start(executable: &Path, dir: &Path, run: &Path) -> Result<Child, StageError> {
+    let log_path = dir.join("supervisor.log");
+    let log = fs::File::create(&log_path).map_err(file_error("create", &log_path))?;
+    let log_too = log.try_clone().map_err(file_error("share", &log_path))?;
+    let path: Option<OsString> = std::env::var_os("PATH");
+    Command::new(executable)
+        .arg("run")
+        .arg("--config")
+        .arg(dir.join("openrtc-supervisor.toml"))
+        .arg("--control-socket")
+        .arg(run.join("control.sock"))
+        .env_clear()
+        .envs(path.map(|path| ("PATH", path)))
+        .current_dir(dir)
+        .stdin(Stdio::null())
+        .stdout(log_too)
+        .stderr(log)
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(file_error("start", executable))
+}
+
+/// Fails early if the directory to keep the agency in is in use.
+///
+/// # Errors
+/// When it exists and is not an empty directory.
+pub fn can_keep(dir: &Path) -> Result<(), StageError> {
+    let free = match fs::read_dir(dir) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    };
+    if free { Ok(()) } else { Err(StageError::KeepExists { path: dir.to_owned() }) }
+}
+
+/// Leaves an agency to go on with: configuration, agents' program and a recording.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn keep(dir: &Path, executable: &Path, cores: usize) -> Result<(), StageError> {
+    can_keep(dir)?;
+    fs::create_dir_all(dir).map_err(file_error("create", dir))?;
+    place_program(executable, &dir.join("openrtc-demo-agent"))?;
+    write_recording(&dir.join("call.wav"), &synth::example_call())?;
+    let config = config::of_kept_agency(Path::new("./openrtc-demo-agent"), cores);
+    write(&dir.join("openrtc-supervisor.toml"), config.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_that_others_cannot_traverse_is_passed_over_by_name() {
+        let outer = tempfile::Builder::new().tempdir_in("/tmp").unwrap();
+        let hidden = outer.path().join("hidden");
+        fs::create_dir(&hidden).unwrap();
+        fs::set_permissions(outer.path(), Permissions::from_mode(0o700)).unwrap();
+        let error = make_dir(&[hidden.clone(), PathBuf::from("/nowhere")]).unwrap_err().to_string();
+        assert!(error.contains("hidden cannot be traversed") && error.contains("/nowhere is not there"), "{error}");
+        fs::set_permissions(outer.path(), Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(unsuitable(&hidden), None);
+        let made = make_dir(&[hidden]).unwrap();
+        assert_eq!(fs::metadata(made.path()).unwrap().permissions().mode() & 0o777, 0o755);
+    }
+
+    #[test]
+    fn a_program_that_others_may_not_run_is_copied_so_that_they_may() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        fs::write(&from, b"program").unwrap();
+        fs::set_permissions(&from, Permissions::from_mode(0o700)).unwrap();
+        place_program(&from, &to).unwrap();
+        assert_eq!(fs::metadata(&to).unwrap().permissions().mode() & 0o777, 0o755);
+        assert_eq!(fs::metadata(&from).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn an_agency_is_kept_whole_and_never_over_something_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let kept = dir.path().join("agency");
+        keep(&kept, Path::new("/proc/self/exe"), 2).unwrap();
+        for name in ["openrtc-supervisor.toml", "openrtc-demo-agent", "call.wav"] {
+            assert!(kept.join(name).is_file(), "{name}");
+        }
+        assert!(matches!(keep(&kept, Path::new("/proc/self/exe"), 2), Err(StageError::KeepExists { .. })));
+    }
+
+    #[test]
+    fn each_recording_has_the_turns_it_names() {
+        for play in Play::ALL {
+            assert_eq!(play.recording().turns.len() as u64, play.turns(), "{play:?}");
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! What is known of each live host: facts from outside, for snapshots and for its end.
+//!
+//! Owns: the registry of hosts that exist as processes. Never: decides; policy has its own table.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use openrtc_ipc::{HostId, HostSnapshot, WallStatus};
+use openrtc_policy::{HostPlan, Intent};
+
+/// Measured of a host at the last sample.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Gauges {
+    /// Its own memory, whole tree, in bytes.
+    pub memory_bytes: u64,
+    /// The highest of those.
+    pub memory_peak_bytes: u64,
+    /// CPU over the last sample, whole tree, in percent of one core.
+    pub cpu_pct: f64,
+    /// CPU since its start, in microseconds.
+    pub cpu_micros: u64,
+    /// Processes and threads.
+    pub processes: u32,
+    /// Round trip of the last ping, in microseconds.
+    pub ping_micros: u64,
+    /// Lines, events and logs dropped because it exceeded its rate.
+    pub dropped: u64,
+}
+
+/// One host that exists as a process.
+#[derive(Debug)]
+pub struct HostRecord {
+    /// What it was made for.
+    pub plan: HostPlan,
+    /// Its pid.
+    pub pid: i32,
+    /// `cold` or `zygote`, and why cold when a zygote was to be had.
+    pub spawned_by: String,
+    /// When it was forked, in milliseconds since 1970.
+    pub born_at_unix_ms: u64,
+    facts: Mutex<Facts>,
+}
+
+/// The part of a record that changes.
+#[derive(Debug, Default)]
+struct Facts {
+    walls: Vec<WallStatus>,
+    gauges: Gauges,
+    snapshot: HostSnapshot,
+    intent: Option<Intent>,
+    ready_after_ms: Option<u64>,
+}
+
+impl HostRecord {
+    /// A record of a newborn.
+    pub fn new(plan: HostPlan, pid: i32, spawned_by: String, born_at_unix_ms: u64) -> Self {
+        Self { plan, pid, spawned_by, born_at_unix_ms, facts: Mutex::default() }
+    }
+
+    fn facts(&self) -> MutexGuard<'_, Facts> {
+        self.facts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Books the walls that were attested.
+    pub fn set_walls(&self, walls: Vec<WallStatus>) {
+        self.facts().walls = walls;
+    }
+
+    /// The walls that were attested; empty before.
+    pub fn walls(&self) -> Vec<WallStatus> {
+        self.facts().walls.clone()
+    }
+
+    /// Changes the gauges.
+    pub fn gauge(&self, change: impl FnOnce(&mut Gauges)) {
+        change(&mut self.facts().gauges);
+    }
+
+    /// The gauges.
+    pub fn gauges(&self) -> Gauges {
+        self.facts().gauges
+    }
+
+    /// Books what the host says of itself.
+    pub fn set_snapshot(&self, snapshot: HostSnapshot) {
+        self.facts().snapshot = snapshot;
+    }
+
+    /// What the host says of itself.
+    pub fn snapshot(&self) -> HostSnapshot {
+        self.facts().snapshot.clone()
+    }
+
+    /// Books that it became ready, so long after its birth.
+    pub fn set_ready(&self, after_ms: u64) {
+        self.facts().ready_after_ms = Some(after_ms);
+    }
+
+    /// Milliseconds from birth to ready.
+    pub fn ready_after_ms(&self) -> Option<u64> {
+        self.facts().ready_after_ms
+    }
+
+    /// Records why it is about to be signalled. The first reason wins (law 6).
+    pub fn intend(&self, intent: Intent) {
+        self.facts().intent.get_or_insert(intent);
+    }
+
+    /// The recorded reason.
+    pub fn intent(&self) -> Option<Intent> {
+        self.facts().intent.clone()
+    }
+}
+
+/// Every host that exists as a process.
+#[derive(Debug, Clone, Default)]
+pub struct Registry {
+    hosts: Arc<Mutex<BTreeMap<HostId, Arc<HostRecord>>>>,
+}
+
+impl Registry {
+    fn hosts(&self) -> MutexGuard<'_, BTreeMap<HostId, Arc<HostRecord>>> {
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Enters a newborn.
+    pub fn enter(&self, record: Arc<HostRecord>) {
+        self.hosts().insert(record.plan.host, record);
+    }
+
+    /// Takes out a host that was reaped.
+    pub fn leave(&self, host: HostId) {
+        self.hosts().remove(&host);
+    }
+
+    /// One host.
+    pub fn get(&self, host: HostId) -> Option<Arc<HostRecord>> {
+        self.hosts().get(&host).cloned()
+    }
+
+    /// All of them, in order.
+    pub fn all(&self) -> Vec<Arc<HostRecord>> {
+        self.hosts().values().cloned().collect()
+    }
+}

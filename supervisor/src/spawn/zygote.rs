@@ -1,0 +1,268 @@
+//! The supervisor's half of a zygote: starting it, asking it to fork, noticing its death, trying again.
+//!
+//! Owns: the zygote's process and socket, and the back-off. Never: makes a host's start depend on it: whatever goes
+//! wrong here, the host is made cold.
+//!
+//! ```text
+//! Waiting ──due──► Starting ──Ready──► Warm
+//!    ▲                │ death, silence   │ death, silence, nonsense
+//!    └────back-off────┴──────────────────┘      Off: no zygote is wanted
+//! ```
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use openrtc_ipc::zygote::{FORK_FDS, MESSAGE_BYTES};
+use openrtc_ipc::{ZygoteFork, ZygoteReply, fds};
+use openrtc_policy::bounds::{ZYGOTE_REPLY_MS, ZYGOTE_WARM_MS};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use tokio::sync::watch;
+
+use crate::spawn::HostProgram;
+use crate::spawn::children::ChildTable;
+use crate::spawn::cold::Cold;
+use crate::spawn::newborn::Process;
+use crate::sys::process::{self, Found, Whom};
+
+/// Wait before the second start; doubled for each further one until a zygote was warm for [`BACKOFF_MAX`].
+const BACKOFF_FIRST: Duration = Duration::from_millis(100);
+/// Longest wait between two starts.
+const BACKOFF_MAX: Duration = Duration::from_secs(30);
+
+/// Whether hosts are forked from a zygote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ZygoteState {
+    /// They are.
+    Warm,
+    /// They are made cold, for this reason.
+    Absent(String),
+}
+
+/// What there is of a zygote.
+#[derive(Debug)]
+enum Phase {
+    Off,
+    Waiting { until: Instant },
+    Starting { process: Process, socket: OwnedFd, deadline: Instant },
+    Warm { process: Process, socket: OwnedFd, since: Instant },
+}
+
+/// The zygote, as the spawner thread keeps it.
+#[derive(Debug)]
+pub(super) struct Zygote {
+    phase: Phase,
+    backoff: Duration,
+    state: watch::Sender<ZygoteState>,
+    children: &'static ChildTable,
+}
+
+impl Zygote {
+    /// None yet; due at once if `wanted`.
+    pub(super) fn new(wanted: bool, state: watch::Sender<ZygoteState>, children: &'static ChildTable) -> Self {
+        let phase = if wanted { Phase::Waiting { until: Instant::now() } } else { Phase::Off };
+        Self { phase, backoff: BACKOFF_FIRST, state, children }
+    }
+
+    /// Does what is due: starts one, hears its word, notices its death.
+    pub(super) fn tend(&mut self, program: &HostProgram) {
+        let now = Instant::now();
+        match &self.phase {
+            Phase::Off => {}
+            Phase::Waiting { until } if now < *until => {}
+            Phase::Waiting { .. } => self.start(program),
+            Phase::Starting { socket, deadline, .. } => match receive(socket) {
+                Ok((ZygoteReply::Ready, _)) => self.warm(now),
+                Ok(_) => self.lose("it broke its protocol"),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && now < *deadline => self.bury_if_dead(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.lose("it was not warm in time"),
+                Err(_) => self.lose("it ended while starting"),
+            },
+            Phase::Warm { .. } => self.bury_if_dead(),
+        }
+    }
+
+    /// Whether it can be asked.
+    pub(super) fn is_warm(&self) -> bool {
+        matches!(self.phase, Phase::Warm { .. })
+    }
+
+    /// Asks it for a host with these ends. `None`: there is none, or it failed; make the host cold.
+    pub(super) fn fork(&mut self, ends: [BorrowedFd<'_>; FORK_FDS]) -> Option<Process> {
+        let Phase::Warm { socket, .. } = &self.phase else { return None };
+        let fork = self.children.fork();
+        match ask(socket, ends) {
+            Ok(Asked::Forked(process)) => {
+                fork.made(process.pid());
+                self.say(ZygoteState::Warm);
+                Some(process)
+            }
+            // It lives and may be able to the next time (`EAGAIN`); this host is made cold.
+            Ok(Asked::Declined(why)) => {
+                self.say(ZygoteState::Absent(why));
+                None
+            }
+            Err(error) => {
+                drop(fork);
+                tracing::warn!(error = &error as &dyn std::error::Error, "zygote failed to fork");
+                self.lose("it failed to answer");
+                None
+            }
+        }
+    }
+
+    /// Descriptors whose readiness calls for [`Self::tend`].
+    pub(super) fn watched(&self) -> impl Iterator<Item = PollFd<'_>> {
+        let (process, socket) = match &self.phase {
+            Phase::Off | Phase::Waiting { .. } => (None, None),
+            Phase::Starting { process, socket, .. } => (Some(process), Some(socket)),
+            // When warm it speaks only when asked; its death shows on the pidfd.
+            Phase::Warm { process, .. } => (Some(process), None),
+        };
+        let process = process.map(|process| PollFd::from_borrowed_fd(process.pidfd(), PollFlags::IN));
+        process.into_iter().chain(socket.map(|socket| PollFd::new(socket, PollFlags::IN)))
+    }
+
+    /// When [`Self::tend`] is due even if nothing happens.
+    pub(super) fn due(&self) -> Option<Instant> {
+        match &self.phase {
+            Phase::Off | Phase::Warm { .. } => None,
+            Phase::Waiting { until } => Some(*until),
+            Phase::Starting { deadline, .. } => Some(*deadline),
+        }
+    }
+
+    fn start(&mut self, program: &HostProgram) {
+        let started = pair().map_err(crate::spawn::SpawnError::Channel).and_then(|(ours, theirs)| {
+            let cold = Cold {
+                program: &program.path,
+                args: &program.zygote_args,
+                directory: Some("/"),
+                stdin: None,
+                stdout: None,
+                stderr: None,
+                channel: Some(theirs),
+            };
+            Ok((cold.spawn(self.children)?, ours))
+        });
+        match started {
+            Ok((process, socket)) => {
+                let deadline = Instant::now() + Duration::from_millis(ZYGOTE_WARM_MS);
+                self.phase = Phase::Starting { process, socket, deadline };
+            }
+            Err(error) => {
+                let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+                self.wait(&format!("failed to {error}{cause}"));
+            }
+        }
+    }
+
+    fn warm(&mut self, now: Instant) {
+        if let Phase::Starting { process, socket, .. } = std::mem::replace(&mut self.phase, Phase::Off) {
+            self.phase = Phase::Warm { process, socket, since: now };
+            self.say(ZygoteState::Warm);
+        }
+    }
+
+    /// Publishes the state, and logs it where it changed.
+    fn say(&self, state: ZygoteState) {
+        self.state.send_if_modified(|known| {
+            let changed = *known != state;
+            match &state {
+                ZygoteState::Absent(why) if changed => tracing::warn!(why, "no zygote: hosts are made cold"),
+                ZygoteState::Warm if changed => tracing::info!("zygote is warm"),
+                ZygoteState::Absent(_) | ZygoteState::Warm => {}
+            }
+            *known = state;
+            changed
+        });
+    }
+
+    fn bury_if_dead(&mut self) {
+        let (Phase::Starting { process, .. } | Phase::Warm { process, .. }) = &self.phase else { return };
+        if !matches!(process::look(Whom::Pidfd(process.pidfd()), false), Ok(Found::Running)) {
+            self.lose("it died");
+        }
+    }
+
+    /// Gives the present zygote up: kills and reaps it, and waits for the next.
+    fn lose(&mut self, why: &str) {
+        let (process, long_warm) = match std::mem::replace(&mut self.phase, Phase::Off) {
+            Phase::Starting { process, .. } => (process, false),
+            Phase::Warm { process, since, .. } => (process, since.elapsed() >= BACKOFF_MAX),
+            Phase::Off | Phase::Waiting { .. } => return,
+        };
+        let _ = process.kill();
+        let mut died = [PollFd::from_borrowed_fd(process.pidfd(), PollFlags::IN)];
+        let _ = rustix::event::poll(&mut died, Some(&Timespec { tv_sec: 1, tv_nsec: 0 }));
+        if !matches!(self.children.reap(&process), Ok(Found::Ended(_))) {
+            self.children.disown(process.pid());
+        }
+        if long_warm {
+            self.backoff = BACKOFF_FIRST;
+        }
+        self.wait(why);
+    }
+
+    fn wait(&mut self, why: &str) {
+        self.phase = Phase::Waiting { until: Instant::now() + self.backoff };
+        self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
+        self.say(ZygoteState::Absent(why.to_owned()));
+    }
+}
+
+fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?)
+}
+
+enum Asked {
+    Forked(Process),
+    Declined(String),
+}
+
+fn ask(socket: &OwnedFd, ends: [BorrowedFd<'_>; FORK_FDS]) -> io::Result<Asked> {
+    fds::send(socket, &ZygoteFork.encode(), &ends)?;
+    let limit =
+        Timespec { tv_sec: (ZYGOTE_REPLY_MS / 1000) as i64, tv_nsec: (ZYGOTE_REPLY_MS % 1000) as i64 * 1_000_000 };
+    let mut answered = [PollFd::new(socket, PollFlags::IN)];
+    while let Err(rustix::io::Errno::INTR) = rustix::event::poll(&mut answered, Some(&limit)) {}
+    match receive(socket)? {
+        (ZygoteReply::Forked { pid }, Some(pidfd)) => {
+            let process = Process::new(pid, pidfd);
+            verify(&process)?;
+            Ok(Asked::Forked(process))
+        }
+        (ZygoteReply::Forked { .. }, None) => Err(io::Error::new(io::ErrorKind::InvalidData, "a host without a pidfd")),
+        (ZygoteReply::Refused { threads }, _) => Ok(Asked::Declined(format!("it has {threads} threads"))),
+        (ZygoteReply::Failed { errno }, _) => Ok(Asked::Declined(io::Error::from_raw_os_error(errno).to_string())),
+        (ZygoteReply::Ready, _) => Err(io::Error::new(io::ErrorKind::InvalidData, "ready a second time")),
+    }
+}
+
+/// What a zygote hands over must be a child of ours, and have the pid that it says: else a stranger could be killed.
+fn verify(process: &Process) -> io::Result<()> {
+    process::look(Whom::Pidfd(process.pidfd()), false)?;
+    let fd = std::os::fd::AsRawFd::as_raw_fd(&process.pidfd());
+    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}"))?;
+    let pid = info.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok());
+    if pid == Some(process.pid()) {
+        Ok(())
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidData, "a pidfd of another process"))
+    }
+}
+
+/// One datagram that is there, without waiting.
+fn receive(socket: impl AsFd) -> io::Result<(ZygoteReply, Option<OwnedFd>)> {
+    let mut ready = [PollFd::new(&socket, PollFlags::IN)];
+    if rustix::event::poll(&mut ready, Some(&Timespec::default()))? == 0 {
+        return Err(io::ErrorKind::WouldBlock.into());
+    }
+    let mut bytes = [0; MESSAGE_BYTES + 1];
+    let mut received = Vec::new();
+    match fds::receive(&socket, &mut bytes, &mut received)? {
+        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        count => Ok((ZygoteReply::decode(&bytes[..count])?, received.pop())),
+    }
+}

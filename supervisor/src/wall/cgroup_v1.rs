@@ -1,0 +1,232 @@
+//! cgroup v1: a directory in each controller's hierarchy.
+//!
+//! Owns: v1's files. Never: counts on `oom.group` or `cgroup.kill`, which v1 has not (decision W8).
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use openrtc_ipc::HostId;
+
+use super::cgroup::{
+    CPU_PERIOD_MICROS, CgroupError, Controllers, Directory, Group, GroupLimits, Throttled, field_of, kill_one_by_one,
+    number_of,
+};
+
+/// The supervisor's own directory in each hierarchy; hosts' groups are made in it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct PlaceV1 {
+    /// Memory.
+    pub(super) memory: Option<PathBuf>,
+    /// Weight and quota.
+    pub(super) cpu: Option<PathBuf>,
+    /// Accounting; often the same as `cpu`.
+    pub(super) cpuacct: Option<PathBuf>,
+    /// Processes and threads.
+    pub(super) pids: Option<PathBuf>,
+}
+
+impl PlaceV1 {
+    pub(super) fn controllers(&self) -> Controllers {
+        Controllers {
+            version: "cgroup v1",
+            memory: self.memory.is_some(),
+            cpu: self.cpu.is_some(),
+            pids: self.pids.is_some(),
+        }
+    }
+
+    /// Makes a group for one host generation.
+    pub(super) fn create(&self, host: HostId) -> Result<GroupV1, CgroupError> {
+        let name = host.to_string();
+        let make = |base: &Option<PathBuf>| -> Result<Option<Directory>, CgroupError> {
+            base.as_ref().map(|base| Directory::create(base.join(&name))).transpose()
+        };
+        let mut group = GroupV1::default();
+        let made = (|| {
+            group.memory = make(&self.memory)?;
+            group.cpu = make(&self.cpu)?;
+            group.cpuacct = if self.cpuacct == self.cpu { group.cpu.clone() } else { make(&self.cpuacct)? };
+            group.pids = make(&self.pids)?;
+            Ok(())
+        })();
+        if let Err(error) = made {
+            // What was made of it must not stay behind; it is empty, so that this cannot wait.
+            let _ = Box::new(group).remove();
+            return Err(error);
+        }
+        group.open(self.marker(&name));
+        Ok(group)
+    }
+
+    fn marker(&self, name: &str) -> String {
+        let base = [&self.pids, &self.memory, &self.cpu, &self.cpuacct].into_iter().flatten().next();
+        let base = base.and_then(|base| base.file_name()).unwrap_or_default();
+        format!("/{}/{name}", base.to_string_lossy())
+    }
+}
+
+/// One host's directories.
+#[derive(Debug, Default)]
+pub(super) struct GroupV1 {
+    memory: Option<Directory>,
+    cpu: Option<Directory>,
+    cpuacct: Option<Directory>,
+    pids: Option<Directory>,
+    marker: String,
+    oom_control: Option<File>,
+    fail_counts: [Option<File>; 2],
+    max_usage: Option<File>,
+    usage: Option<File>,
+    memory_stat: Option<File>,
+    cpu_usage: Option<File>,
+    cpu_stat: Option<File>,
+    pids_events: Option<File>,
+    pids_current: Option<File>,
+}
+
+impl GroupV1 {
+    fn open(&mut self, marker: String) {
+        let of = |directory: &Option<Directory>, name| directory.as_ref().and_then(|directory| directory.open(name));
+        self.marker = marker;
+        self.oom_control = of(&self.memory, "memory.oom_control");
+        // With both limits equal the kernel asks memory and swap together first, and counts only there.
+        self.fail_counts = ["memory.failcnt", "memory.memsw.failcnt"].map(|name| of(&self.memory, name));
+        self.max_usage = of(&self.memory, "memory.max_usage_in_bytes");
+        self.usage = of(&self.memory, "memory.usage_in_bytes");
+        self.memory_stat = of(&self.memory, "memory.stat");
+        self.cpu_usage = of(&self.cpuacct, "cpuacct.usage");
+        self.cpu_stat = of(&self.cpu, "cpu.stat");
+        self.pids_events = of(&self.pids, "pids.events");
+        self.pids_current = of(&self.pids, "pids.current");
+    }
+
+    /// Each directory once.
+    fn directories(&self) -> impl Iterator<Item = &Directory> {
+        let cpuacct = self.cpuacct.as_ref().filter(|own| self.cpu.as_ref().is_none_or(|cpu| cpu.0 != own.0));
+        [self.memory.as_ref(), self.cpu.as_ref(), cpuacct, self.pids.as_ref()].into_iter().flatten()
+    }
+
+    fn kills(&self) -> u64 {
+        field_of(self.oom_control.as_ref(), "oom_kill")
+    }
+
+    /// v1 counts every member killed, whoever was out of memory; only a group that met its own limit has failures.
+    fn met_own_limit(&self) -> bool {
+        self.fail_counts.iter().any(|file| number_of(file.as_ref()).is_some_and(|count| count > 0))
+    }
+
+    fn limit_memory(&self, directory: &Directory, bytes: u64) -> Result<(), CgroupError> {
+        directory.write("memory.limit_in_bytes", &bytes.to_string())?;
+        directory.assert_at_most("memory.limit_in_bytes", bytes)?;
+        // Memory and swap together: no swap beyond the limit, where swap is accounted.
+        directory.write_if_there("memory.memsw.limit_in_bytes", &bytes.to_string())
+    }
+
+    fn limit_cpu(&self, directory: &Directory, limits: &GroupLimits) -> Result<(), CgroupError> {
+        let shares = u64::from(limits.cpu_weight) * 1024 / 100;
+        directory.write("cpu.shares", &shares.max(2).to_string())?;
+        let Some(pct) = limits.cpu_pct else { return Ok(()) };
+        let quota = u64::from(pct) * CPU_PERIOD_MICROS / 100;
+        directory.write("cpu.cfs_period_us", &CPU_PERIOD_MICROS.to_string())?;
+        directory.write("cpu.cfs_quota_us", &quota.to_string())?;
+        directory.assert_at_most("cpu.cfs_quota_us", quota)
+    }
+}
+
+impl Group for GroupV1 {
+    fn controllers(&self) -> Controllers {
+        Controllers {
+            version: "cgroup v1",
+            memory: self.memory.is_some(),
+            cpu: self.cpu.is_some(),
+            pids: self.pids.is_some(),
+        }
+    }
+
+    fn limit(&self, limits: &GroupLimits) -> Result<(), CgroupError> {
+        if let (Some(directory), Some(bytes)) = (&self.memory, limits.memory_bytes) {
+            self.limit_memory(directory, bytes)?;
+        }
+        if let Some(directory) = &self.cpu {
+            self.limit_cpu(directory, limits)?;
+        }
+        if let (Some(directory), Some(pids)) = (&self.pids, limits.pids) {
+            directory.write("pids.max", &pids.to_string())?;
+            directory.assert_at_most("pids.max", u64::from(pids))?;
+        }
+        Ok(())
+    }
+
+    fn attach(&self, pid: i32) -> Result<(), CgroupError> {
+        self.directories().try_for_each(|directory| directory.write("cgroup.procs", &pid.to_string()))
+    }
+
+    fn holds(&self, proc_cgroup: &str) -> bool {
+        let places = self.directories().count();
+        let found = proc_cgroup.lines().filter(|line| line.ends_with(&self.marker)).count();
+        // Controllers that share a hierarchy share a line.
+        found >= places.min(1) && found >= places
+    }
+
+    fn oom_kills(&self) -> u64 {
+        if self.met_own_limit() { self.kills() } else { 0 }
+    }
+
+    fn ancestor_oom_kills(&self) -> u64 {
+        if self.met_own_limit() { 0 } else { self.kills() }
+    }
+
+    fn peak(&self) -> Option<u64> {
+        number_of(self.max_usage.as_ref())
+    }
+
+    fn usage(&self) -> Option<u64> {
+        let charged = number_of(self.usage.as_ref())?;
+        Some(charged.saturating_sub(field_of(self.memory_stat.as_ref(), "total_inactive_file")))
+    }
+
+    fn cpu_micros(&self) -> Option<u64> {
+        number_of(self.cpu_usage.as_ref()).map(|nanoseconds| nanoseconds / 1000)
+    }
+
+    fn throttled(&self) -> Throttled {
+        let of = |key| field_of(self.cpu_stat.as_ref(), key);
+        Throttled { periods: of("nr_throttled"), micros: of("throttled_time") / 1000 }
+    }
+
+    fn pids_hit(&self) -> u64 {
+        field_of(self.pids_events.as_ref(), "max")
+    }
+
+    fn pids(&self) -> Option<u32> {
+        number_of(self.pids_current.as_ref()).map(|pids| u32::try_from(pids).unwrap_or(u32::MAX))
+    }
+
+    fn kill_all(&self) -> bool {
+        if let Some(pids) = &self.pids {
+            // From here on nobody in it can fork; a failure only makes the loop below longer.
+            let _ = pids.write("pids.max", "0");
+        }
+        let Some(any) = [&self.pids, &self.memory, &self.cpu, &self.cpuacct].into_iter().flatten().next() else {
+            return true;
+        };
+        kill_one_by_one(&any.0.join("cgroup.procs"), &self.marker)
+    }
+
+    fn remove(self: Box<Self>) -> Result<(), CgroupError> {
+        let results: Vec<_> = self.directories().map(Directory::remove).collect();
+        results.into_iter().collect()
+    }
+}
+
+/// Kills whoever is left in a dead supervisor's group and removes it.
+pub(super) fn sweep(group: &Path) -> Result<(), CgroupError> {
+    let directory = Directory(group.to_owned());
+    let _ = directory.write_if_there("pids.max", "0");
+    let marker = match (group.parent().and_then(Path::file_name), group.file_name()) {
+        (Some(base), Some(name)) => format!("/{}/{}", base.to_string_lossy(), name.to_string_lossy()),
+        _ => return Ok(()),
+    };
+    kill_one_by_one(&group.join("cgroup.procs"), &marker);
+    directory.remove()
+}

@@ -1,0 +1,191 @@
+//! cgroup v2: one directory with every controller.
+//!
+//! Owns: v2's files. Never: sets `memory.high`: at its mark the kernel stalls a host for seconds, and a stalled host is a
+//! broken call (C-19). Warning before the wall is the sampler's.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use nix::poll::PollFlags;
+use openrtc_ipc::HostId;
+
+use super::cgroup::{
+    CPU_PERIOD_MICROS, CgroupError, Controllers, Directory, Group, GroupLimits, Throttled, field_of, kill_deadline,
+    kill_one_by_one, number_of, wait_for,
+};
+
+/// The supervisor's own directory; hosts' groups are made in it.
+#[derive(Debug, Clone)]
+pub(super) struct PlaceV2 {
+    /// It.
+    pub(super) base: PathBuf,
+    /// What is enabled for groups in it.
+    pub(super) controllers: Controllers,
+}
+
+impl PlaceV2 {
+    /// Makes a group for one host generation.
+    pub(super) fn create(&self, host: HostId) -> Result<GroupV2, CgroupError> {
+        Ok(GroupV2::open(Directory::create(self.base.join(host.to_string()))?, self.controllers))
+    }
+}
+
+/// One host's directory.
+#[derive(Debug)]
+pub(super) struct GroupV2 {
+    directory: Directory,
+    controllers: Controllers,
+    marker: String,
+    memory_events: Option<File>,
+    memory_peak: Option<File>,
+    memory_current: Option<File>,
+    memory_stat: Option<File>,
+    cpu_stat: Option<File>,
+    pids_events: Option<File>,
+    pids_current: Option<File>,
+    events: Option<File>,
+}
+
+impl GroupV2 {
+    /// Opens the files of a directory that was just made.
+    pub(super) fn open(directory: Directory, controllers: Controllers) -> Self {
+        let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let base = directory.0.parent().map(name).unwrap_or_default();
+        Self {
+            marker: format!("/{base}/{}", name(&directory.0)),
+            // Its own counters, where the kernel keeps them apart from those of groups below (5.2).
+            memory_events: directory.open("memory.events.local").or_else(|| directory.open("memory.events")),
+            memory_peak: directory.open("memory.peak"),
+            memory_current: directory.open("memory.current"),
+            memory_stat: directory.open("memory.stat"),
+            cpu_stat: directory.open("cpu.stat"),
+            pids_events: directory.open("pids.events"),
+            pids_current: directory.open("pids.current"),
+            events: directory.open("cgroup.events"),
+            directory,
+            controllers,
+        }
+    }
+
+    fn kills(&self) -> u64 {
+        field_of(self.memory_events.as_ref(), "oom_kill")
+    }
+
+    /// `oom` counts allocations that failed at this group's own limit; `oom_kill` its members, whoever was out of memory.
+    fn met_own_limit(&self) -> bool {
+        field_of(self.memory_events.as_ref(), "oom") > 0
+    }
+
+    fn empty(&self) -> bool {
+        field_of(self.events.as_ref(), "populated") == 0
+    }
+
+    fn await_empty(&self) -> bool {
+        let deadline = kill_deadline();
+        while !self.empty() {
+            if Instant::now() >= deadline {
+                return false;
+            }
+            if let Some(events) = &self.events {
+                wait_for(events, PollFlags::POLLPRI, deadline);
+            }
+        }
+        true
+    }
+}
+
+impl Group for GroupV2 {
+    fn controllers(&self) -> Controllers {
+        self.controllers
+    }
+
+    fn limit(&self, limits: &GroupLimits) -> Result<(), CgroupError> {
+        if let (true, Some(bytes)) = (self.controllers.memory, limits.memory_bytes) {
+            self.directory.write("memory.max", &bytes.to_string())?;
+            self.directory.assert_at_most("memory.max", bytes)?;
+            // Otherwise a hog becomes a swap storm.
+            self.directory.write_if_there("memory.swap.max", "0")?;
+        }
+        if self.controllers.memory {
+            // A host that lost one of its processes is no host any more.
+            self.directory.write("memory.oom.group", "1")?;
+        }
+        if self.controllers.cpu {
+            self.directory.write("cpu.weight", &limits.cpu_weight.clamp(1, 10_000).to_string())?;
+        }
+        if let (true, Some(pct)) = (self.controllers.cpu, limits.cpu_pct) {
+            let quota = u64::from(pct) * CPU_PERIOD_MICROS / 100;
+            self.directory.write("cpu.max", &format!("{quota} {CPU_PERIOD_MICROS}"))?;
+            self.directory.assert_at_most("cpu.max", quota)?;
+        }
+        if let (true, Some(pids)) = (self.controllers.pids, limits.pids) {
+            self.directory.write("pids.max", &pids.to_string())?;
+            self.directory.assert_at_most("pids.max", u64::from(pids))?;
+        }
+        Ok(())
+    }
+
+    fn attach(&self, pid: i32) -> Result<(), CgroupError> {
+        self.directory.write("cgroup.procs", &pid.to_string())
+    }
+
+    fn holds(&self, proc_cgroup: &str) -> bool {
+        proc_cgroup.lines().any(|line| line.starts_with("0::") && line.ends_with(&self.marker))
+    }
+
+    fn oom_kills(&self) -> u64 {
+        if self.met_own_limit() { self.kills() } else { 0 }
+    }
+
+    fn ancestor_oom_kills(&self) -> u64 {
+        if self.met_own_limit() { 0 } else { self.kills() }
+    }
+
+    fn peak(&self) -> Option<u64> {
+        number_of(self.memory_peak.as_ref())
+    }
+
+    fn usage(&self) -> Option<u64> {
+        let charged = number_of(self.memory_current.as_ref())?;
+        Some(charged.saturating_sub(field_of(self.memory_stat.as_ref(), "inactive_file")))
+    }
+
+    fn cpu_micros(&self) -> Option<u64> {
+        self.cpu_stat.as_ref().map(|file| field_of(Some(file), "usage_usec"))
+    }
+
+    fn throttled(&self) -> Throttled {
+        let of = |key| field_of(self.cpu_stat.as_ref(), key);
+        Throttled { periods: of("nr_throttled"), micros: of("throttled_usec") }
+    }
+
+    fn pids_hit(&self) -> u64 {
+        field_of(self.pids_events.as_ref(), "max")
+    }
+
+    fn pids(&self) -> Option<u32> {
+        number_of(self.pids_current.as_ref()).map(|pids| u32::try_from(pids).unwrap_or(u32::MAX))
+    }
+
+    fn kill_all(&self) -> bool {
+        // Linux 5.14; before, one by one with nobody able to fork.
+        if self.directory.write("cgroup.kill", "1").is_ok() {
+            return self.await_empty();
+        }
+        let _ = self.directory.write_if_there("pids.max", "0");
+        kill_one_by_one(&self.directory.0.join("cgroup.procs"), &self.marker)
+    }
+
+    fn remove(self: Box<Self>) -> Result<(), CgroupError> {
+        self.directory.remove()
+    }
+}
+
+/// Kills whoever is left in a dead supervisor's group and removes it.
+pub(super) fn sweep(group: &Path) -> Result<(), CgroupError> {
+    let controllers = Controllers { version: "cgroup v2", memory: false, cpu: false, pids: false };
+    let group = GroupV2::open(Directory(group.to_owned()), controllers);
+    group.kill_all();
+    Box::new(group).remove()
+}

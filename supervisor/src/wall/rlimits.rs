@@ -1,0 +1,176 @@
+//! The plain resource limits, set from outside by `prlimit` while uids are equal (decision W4), and read back.
+//!
+//! Owns: which limits a host has. Never: sets one from inside, where it could be forgotten.
+//!
+//! `RLIMIT_NPROC` counts every process and thread of a uid on the machine and is ignored for root, so it is only set
+//! where no pids cgroup stands: with a uid of the host's own as its wall, with the supervisor's uid as a backstop.
+
+use std::io;
+
+use openrtc_ipc::{DataMax, WallSpec};
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+
+use crate::sys::proc::{self, Limit};
+
+/// How `RLIMIT_NPROC` is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Nproc {
+    /// A pids cgroup stands, or nothing is asked for.
+    NotNeeded,
+    /// This uid is one tenant's: its processes now and as many more as the host may have.
+    Own { uid: u32 },
+    /// This uid is the supervisor's too: the same, as a backstop.
+    Backstop { uid: u32 },
+}
+
+/// A limit that could not be set.
+#[derive(Debug, thiserror::Error)]
+#[error("limit {name} to {wanted}")]
+pub struct RlimitError {
+    /// As `/proc/PID/limits` names it.
+    pub name: &'static str,
+    /// Soft and hard.
+    pub wanted: String,
+    /// What the kernel said.
+    #[source]
+    pub source: io::Error,
+}
+
+/// One limit: its name in `/proc/PID/limits`, what it limits, soft and hard value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Wanted {
+    name: &'static str,
+    short: &'static str,
+    resource: Resource,
+    soft: u64,
+    hard: u64,
+}
+
+impl Wanted {
+    fn both(name: &'static str, short: &'static str, resource: Resource, value: u64) -> Self {
+        Self { name, short, resource, soft: value, hard: value }
+    }
+
+    /// `NOFILE 1024`.
+    pub(super) fn shown(&self) -> String {
+        format!("{} {}", self.short, self.soft)
+    }
+}
+
+/// Seconds between SIGXCPU and SIGKILL: with one value for both only the latter would ever be seen (C-4).
+const CPU_GRACE_S: u64 = 2;
+
+/// What the limits should be, given what the process already has. `vm_data_bytes` is its VmData right after the fork.
+pub(super) fn wanted(spec: &WallSpec, nproc: Nproc, vm_data_bytes: u64) -> Vec<Wanted> {
+    let mut limits = vec![Wanted::both("Max realtime priority", "RTPRIO", Resource::Rtprio, 0)];
+    let mut add = |name, short, resource, value: Option<u64>| {
+        limits.extend(value.map(|value| Wanted::both(name, short, resource, value)));
+    };
+    add("Max open files", "NOFILE", Resource::Nofile, spec.open_files_max);
+    add("Max core file size", "CORE", Resource::Core, (!spec.core_dump).then_some(0));
+    add("Max file size", "FSIZE", Resource::Fsize, spec.file_size_bytes_max);
+    add("Max address space", "AS", Resource::As, spec.address_space_bytes_max);
+    add("Max data size", "DATA", Resource::Data, data_max(spec, vm_data_bytes));
+    add("Max processes", "NPROC", Resource::Nproc, nproc_max(spec, nproc));
+    if let Some(seconds) = spec.cpu_seconds_max {
+        limits.push(Wanted {
+            name: "Max cpu time",
+            short: "CPU",
+            resource: Resource::Cpu,
+            soft: seconds,
+            hard: seconds.saturating_add(CPU_GRACE_S),
+        });
+    }
+    limits
+}
+
+/// A fork starts with all of its zygote's private memory, which must not count against it (decision W6).
+fn data_max(spec: &WallSpec, vm_data_bytes: u64) -> Option<u64> {
+    match spec.data_max {
+        DataMax::Off => None,
+        DataMax::Bytes(bytes) => Some(bytes),
+        DataMax::Auto => spec.memory_bytes_max.map(|memory| vm_data_bytes.saturating_add(memory.saturating_mul(2))),
+    }
+}
+
+fn nproc_max(spec: &WallSpec, nproc: Nproc) -> Option<u64> {
+    let pids = u64::from(spec.pids_max?);
+    match nproc {
+        Nproc::NotNeeded => None,
+        Nproc::Own { uid } | Nproc::Backstop { uid } => Some(threads_of(uid) + pids),
+    }
+}
+
+/// Processes and threads that this user has now, machine-wide as far as we see.
+fn threads_of(uid: u32) -> u64 {
+    let statuses = proc::all().into_iter().filter_map(|pid| proc::status(pid).ok());
+    statuses.filter(|status| status.uids[0] == uid).map(|status| u64::from(status.threads)).sum()
+}
+
+/// Sets them, lowering only: a limit that is already tighter stays.
+pub(super) fn set(pid: i32, wanted: &[Wanted]) -> Result<(), RlimitError> {
+    for limit in wanted {
+        let failed = |source: io::Error| RlimitError {
+            name: limit.name,
+            wanted: format!("{} soft, {} hard", limit.soft, limit.hard),
+            source,
+        };
+        let target = Pid::from_raw(pid).ok_or_else(|| failed(io::Error::from_raw_os_error(libc::ESRCH)))?;
+        let now = in_force(pid, limit.name).map_err(failed)?;
+        let hard = now.hard.map_or(limit.hard, |hard| hard.min(limit.hard));
+        let new = Rlimit { current: Some(limit.soft.min(hard)), maximum: Some(hard) };
+        prlimit(Some(target), limit.resource, new).map_err(|errno| failed(errno.into()))?;
+    }
+    assert_in_force(pid, wanted)
+}
+
+fn in_force(pid: i32, name: &str) -> io::Result<Limit> {
+    let limits = proc::limits(pid)?;
+    proc::parse_limit(&limits, name).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
+}
+
+/// Reads them back: each must be as tight as was asked, or tighter.
+pub(super) fn assert_in_force(pid: i32, wanted: &[Wanted]) -> Result<(), RlimitError> {
+    for limit in wanted {
+        let found = in_force(pid, limit.name);
+        let tight = found.as_ref().is_ok_and(|found| {
+            found.soft.is_some_and(|n| n <= limit.soft) && found.hard.is_some_and(|n| n <= limit.hard)
+        });
+        if !tight {
+            let source = found.err().unwrap_or_else(|| io::Error::from(io::ErrorKind::InvalidData));
+            return Err(RlimitError { name: limit.name, wanted: format!("{}, read back", limit.soft), source });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wall::tests::spec;
+
+    fn value(limits: &[Wanted], short: &str) -> Option<(u64, u64)> {
+        limits.iter().find(|limit| limit.short == short).map(|limit| (limit.soft, limit.hard))
+    }
+
+    #[test]
+    fn data_allows_what_the_fork_inherited_and_twice_the_memory_wall() {
+        let limits = wanted(&spec(), Nproc::NotNeeded, 350 << 20);
+        assert_eq!(value(&limits, "DATA").map(|both| both.0), Some((350 << 20) + 2 * spec().memory_bytes_max.unwrap()));
+        let off = WallSpec { memory_bytes_max: None, ..spec() };
+        assert_eq!(value(&wanted(&off, Nproc::NotNeeded, 1), "DATA"), None);
+    }
+
+    #[test]
+    fn cpu_time_warns_before_it_kills() {
+        let limited = WallSpec { cpu_seconds_max: Some(10), ..spec() };
+        assert_eq!(value(&wanted(&limited, Nproc::NotNeeded, 0), "CPU"), Some((10, 12)));
+    }
+
+    #[test]
+    fn processes_are_counted_by_uid_only_where_no_cgroup_counts_them() {
+        assert_eq!(value(&wanted(&spec(), Nproc::NotNeeded, 0), "NPROC"), None);
+        let free_uid = Nproc::Own { uid: 3_999_999_999 };
+        assert_eq!(value(&wanted(&spec(), free_uid, 0), "NPROC"), Some((512, 512)));
+    }
+}

@@ -1,0 +1,45 @@
+//! What can never be got back: privileges through exec, core dumps, being traced by equals.
+//!
+//! Owns: `no_new_privs`, `PR_SET_DUMPABLE`, core dumps, and the check for a single thread. Never: touches ids.
+
+use nix::sys::prctl;
+use nix::sys::resource::{Resource, setrlimit};
+use openrtc_ipc::{SetupStep, Wall, WallReport, WallState};
+
+use super::LockdownError;
+
+/// Refuses to go on with more than one thread.
+pub(super) fn assert_one_thread() -> Result<(), LockdownError> {
+    let threads = std::fs::read_dir("/proc/self/task")
+        .map_err(|error| LockdownError::new(SetupStep::NoNewPrivs, error, "count threads in /proc/self/task"))?
+        .count();
+    if threads == 1 {
+        return Ok(());
+    }
+    Err(LockdownError {
+        step: SetupStep::NoNewPrivs,
+        errno: 0,
+        detail: format!("{threads} threads, where walls must be raised by the only one"),
+    })
+}
+
+/// Takes from exec its power to give privileges.
+pub(super) fn no_new_privs() -> Result<WallReport, LockdownError> {
+    prctl::set_no_new_privs()
+        .map_err(|errno| LockdownError::new(SetupStep::NoNewPrivs, errno, "prctl(PR_SET_NO_NEW_PRIVS)"))?;
+    Ok(WallReport { wall: Wall::NoNewPrivs, state: WallState::Kernel("no_new_privs".into()) })
+}
+
+/// Makes the process untraceable for equals and its `/proc` files root's.
+pub(super) fn not_dumpable() -> Result<WallReport, LockdownError> {
+    prctl::set_dumpable(false)
+        .map_err(|errno| LockdownError::new(SetupStep::Dumpable, errno, "prctl(PR_SET_DUMPABLE, 0)"))?;
+    let state = WallState::Kernel("PR_SET_DUMPABLE 0, until an exec; then Landlock keeps equals out".into());
+    Ok(WallReport { wall: Wall::Dumpable, state })
+}
+
+/// Forbids core dumps, for this process and all it forks.
+pub(super) fn no_core() -> Result<(), LockdownError> {
+    setrlimit(Resource::RLIMIT_CORE, 0, 0)
+        .map_err(|errno| LockdownError::new(SetupStep::Rlimits, errno, "setrlimit(RLIMIT_CORE, 0)"))
+}
