@@ -196,8 +196,8 @@ impl Model {
         let all = counts.all;
         assert!(all <= self.counts.all || all <= self.rules.max_concurrent_sessions, "global cap overshot: {all}");
         for (tenant, count) in &counts.tenants {
-            let own = self.rules.tenants.get(tenant).and_then(|rules| rules.max_sessions);
-            let cap = own.or(self.rules.default_max_sessions).unwrap_or(u32::MAX);
+            let default = self.rules.default_max_sessions;
+            let cap = self.rules.tenants.get(tenant).map_or(default, |rules| rules.max_sessions).unwrap_or(u32::MAX);
             let grew = *count > self.counts.tenants.get(tenant).copied().unwrap_or(0);
             assert!(!grew || *count <= cap, "cap {cap} of {tenant} overshot: {count}");
         }
