@@ -117,7 +117,9 @@ fn assemble(subject: &Subject<'_>, reports: &[WallReport], expected: &Lockdown) 
         }
     };
     let cpu = match machine.cpu(controllers, spec) {
-        WallState::Sampled(_) if !subject.governed => WallState::Absent("its autogroup cannot be written".into()),
+        WallState::Sampled(_) if !subject.governed => {
+            WallState::Absent("it has no autogroup of its own that we may write".into())
+        }
         state => state,
     };
     let limits = subject.limits.iter().map(Wanted::shown).collect::<Vec<_>>().join(", ");

@@ -12,6 +12,9 @@ use super::cgroup::{
     number_of,
 };
 
+/// The kernel charges this much ahead (64 pages), so that a full group's mark may lie so far below its limit.
+const CHARGE_BATCH_BYTES: u64 = 64 * 4096;
+
 /// The supervisor's own directory in each hierarchy; hosts' groups are made in it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct PlaceV1 {
@@ -75,6 +78,7 @@ pub(super) struct GroupV1 {
     marker: String,
     oom_control: Option<File>,
     fail_counts: [Option<File>; 2],
+    limit: Option<File>,
     max_usage: Option<File>,
     usage: Option<File>,
     memory_stat: Option<File>,
@@ -89,6 +93,7 @@ impl GroupV1 {
         let of = |directory: &Option<Directory>, name| directory.as_ref().and_then(|directory| directory.open(name));
         self.marker = marker;
         self.oom_control = of(&self.memory, "memory.oom_control");
+        self.limit = of(&self.memory, "memory.limit_in_bytes");
         // With both limits equal the kernel asks memory and swap together first, and counts only there.
         self.fail_counts = ["memory.failcnt", "memory.memsw.failcnt"].map(|name| of(&self.memory, name));
         self.max_usage = of(&self.memory, "memory.max_usage_in_bytes");
@@ -110,9 +115,15 @@ impl GroupV1 {
         field_of(self.oom_control.as_ref(), "oom_kill")
     }
 
-    /// v1 counts every member killed, whoever was out of memory; only a group that met its own limit has failures.
+    /// v1 counts every member killed, whoever was out of memory; only a group that met its own limit has failures. Newer
+    /// kernels have stopped counting those (seen on 6.18): there the high-water mark tells.
     fn met_own_limit(&self) -> bool {
-        self.fail_counts.iter().any(|file| number_of(file.as_ref()).is_some_and(|count| count > 0))
+        let failures = self.fail_counts.iter().any(|file| number_of(file.as_ref()).is_some_and(|count| count > 0));
+        let at_limit = match (number_of(self.max_usage.as_ref()), number_of(self.limit.as_ref())) {
+            (Some(peak), Some(limit)) => peak.saturating_add(CHARGE_BATCH_BYTES) >= limit,
+            _ => false,
+        };
+        failures || at_limit
     }
 
     fn limit_memory(&self, directory: &Directory, bytes: u64) -> Result<(), CgroupError> {

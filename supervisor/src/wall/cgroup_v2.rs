@@ -189,3 +189,128 @@ pub(super) fn sweep(group: &Path) -> Result<(), CgroupError> {
     group.kill_all();
     Box::new(group).remove()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::process::Command;
+
+    const ALL: Controllers = Controllers { version: "cgroup v2", memory: true, cpu: true, pids: true };
+    const NONE: Controllers = Controllers { version: "cgroup v2", memory: false, cpu: false, pids: false };
+
+    /// A directory with files as the kernel would make them.
+    fn fake() -> (tempfile::TempDir, GroupV2) {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("ort-1-2/h3.1");
+        fs::create_dir_all(&path).unwrap();
+        let files = [
+            ("memory.max", "max"),
+            ("memory.oom.group", "0"),
+            ("memory.high", "max"),
+            ("memory.peak", "777"),
+            ("memory.current", "5000"),
+            ("memory.stat", "anon 4000\ninactive_file 1000\n"),
+            ("memory.events.local", "low 0\nhigh 0\nmax 9\noom 2\noom_kill 1\n"),
+            ("cpu.weight", "100"),
+            ("cpu.max", "max 100000"),
+            ("cpu.stat", "usage_usec 42\nnr_periods 9\nnr_throttled 3\nthrottled_usec 12\n"),
+            ("pids.max", "max"),
+            ("pids.events", "max 7\n"),
+            ("pids.current", "5"),
+            ("cgroup.procs", ""),
+        ];
+        for (name, text) in files {
+            fs::write(path.join(name), text).unwrap();
+        }
+        let group = GroupV2::open(Directory(path), ALL);
+        (root, group)
+    }
+
+    fn limits() -> GroupLimits {
+        GroupLimits { memory_bytes: Some(1 << 30), cpu_pct: Some(150), cpu_weight: 200, pids: Some(512) }
+    }
+
+    #[test]
+    fn limits_are_written_as_the_kernel_reads_them() {
+        let (_root, group) = fake();
+        // A fake file keeps what was longer; the kernel replaces it. So each is made empty first.
+        for name in ["memory.max", "memory.oom.group", "cpu.weight", "cpu.max", "pids.max"] {
+            fs::write(group.directory.0.join(name), "").unwrap();
+        }
+        group.limit(&limits()).unwrap();
+        group.attach(4321).unwrap();
+        let read = |name: &str| fs::read_to_string(group.directory.0.join(name)).unwrap();
+        assert_eq!(read("memory.max"), "1073741824");
+        assert_eq!(read("memory.oom.group"), "1");
+        assert_eq!(read("cpu.weight"), "200");
+        assert_eq!(read("cpu.max"), "30000 20000", "150 % with a period of one audio frame");
+        assert_eq!(read("pids.max"), "512");
+        assert_eq!(read("cgroup.procs"), "4321");
+        assert_eq!(read("memory.high"), "max", "it would stall a call (C-19)");
+    }
+
+    #[test]
+    fn a_limit_that_did_not_take_is_an_error() {
+        let (_root, group) = fake();
+        let path = group.directory.0.join("pids.max");
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("/dev/null", &path).unwrap();
+        assert!(group.limit(&limits()).is_err());
+    }
+
+    #[test]
+    fn counters_tell_the_groups_own_limit_from_one_above() {
+        let (_root, group) = fake();
+        assert_eq!((group.oom_kills(), group.ancestor_oom_kills()), (1, 0));
+        fs::write(group.directory.0.join("memory.events.local"), "oom 0\noom_kill 1\n").unwrap();
+        assert_eq!((group.oom_kills(), group.ancestor_oom_kills()), (0, 1));
+        assert_eq!(group.usage(), Some(4000), "file cache that can be had back does not count");
+        assert_eq!((group.peak(), group.cpu_micros(), group.pids()), (Some(777), Some(42), Some(5)));
+        assert_eq!((group.pids_hit(), group.throttled()), (7, Throttled { periods: 3, micros: 12 }));
+        assert!(group.holds("0::/a/ort-1-2/h3.1\n"));
+        assert!(!group.holds("0::/a/ort-1-2/h3.10\n") && !group.holds("0::/a/h3.1\n"));
+    }
+
+    /// A group on this machine's own v2 hierarchy, which needs no controller to kill.
+    fn real(name: &str) -> Option<GroupV2> {
+        let mount = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"];
+        let mount = mount.iter().map(Path::new).find(|mount| mount.join("cgroup.procs").exists())?;
+        let base = mount.join(format!("ort-test-{}-{name}", std::process::id()));
+        fs::create_dir(&base).ok()?;
+        PlaceV2 { base, controllers: NONE }.create(HostId { index: 1, generation: 1 }).ok()
+    }
+
+    fn dies_whole(name: &str, kill: impl Fn(&GroupV2) -> bool) {
+        let Some(group) = real(name) else { return println!("SKIP: no cgroup v2 that we may write") };
+        let base = group.directory.0.parent().unwrap().to_owned();
+        let mut command = Command::new("sh");
+        command.args(["-c", "read line; exec sh -c \"$line\""]).stdin(std::process::Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        group.attach(i32::try_from(child.id()).unwrap()).unwrap();
+        let mut input = child.stdin.take().unwrap();
+        std::io::Write::write_all(&mut input, b"sleep 600 & sleep 600 & setsid sleep 600 & wait\n").unwrap();
+        let procs = group.directory.0.join("cgroup.procs");
+        let deadline = Instant::now() + std::time::Duration::from_secs(20);
+        while fs::read_to_string(&procs).unwrap().lines().count() < 4 {
+            assert!(Instant::now() < deadline);
+            std::thread::yield_now();
+        }
+        assert!(!group.empty());
+        assert!(kill(&group));
+        assert!(group.empty());
+        child.wait().unwrap();
+        Box::new(group).remove().unwrap();
+        fs::remove_dir(base).unwrap();
+    }
+
+    #[test]
+    fn a_real_group_is_killed_at_once_and_removed() {
+        dies_whole("kill", Group::kill_all);
+    }
+
+    #[test]
+    fn without_cgroup_kill_its_members_are_killed_one_by_one() {
+        dies_whole("loop", |group| kill_one_by_one(&group.directory.0.join("cgroup.procs"), &group.marker));
+    }
+}

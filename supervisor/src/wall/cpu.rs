@@ -7,18 +7,22 @@
 //! Free ──above its share for a second──► Held ──below it for a second──► Free
 //! ```
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::io::Write;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use openrtc_ipc::{CpuMax, WallSpec};
+use rustix::process::{Pid, getsid};
 
 use crate::sys::proc;
 use crate::sys::sched::{self, Class};
 
 /// Over how long the share is measured.
 const WINDOW: Duration = Duration::from_secs(1);
+/// Closest that two remembered samples lie, so that a dozen are enough.
+const SPACING: Duration = Duration::from_millis(100);
 /// Weight of an autogroup that is held back.
 const HELD_NICE: &[u8] = b"19";
 const FREE_NICE: &[u8] = b"0";
@@ -77,14 +81,27 @@ pub(super) struct Governor {
     percent_max: u32,
     /// Opened while the host was still dumpable: afterwards the file is root's.
     autogroup: Option<File>,
+    host: i32,
     samples: VecDeque<(Instant, u64)>,
+    behind: BTreeSet<i32>,
     held: bool,
 }
 
 impl Governor {
     pub(super) fn new(means: Means, percent_max: u32, pid: i32) -> Self {
-        let autogroup = File::options().write(true).open(format!("/proc/{pid}/autogroup")).ok();
-        Self { means, percent_max, autogroup, samples: VecDeque::new(), held: false }
+        // An autogroup is a session's: one shared with us would hold us back too.
+        let own_session = getsid(Pid::from_raw(pid)).ok() != getsid(None).ok();
+        let open = || File::options().write(true).open(format!("/proc/{pid}/autogroup")).ok();
+        let autogroup = if own_session { open() } else { None };
+        Self {
+            means,
+            percent_max,
+            autogroup,
+            host: pid,
+            samples: VecDeque::new(),
+            behind: BTreeSet::new(),
+            held: false,
+        }
     }
 
     /// Whether it can act at all.
@@ -94,7 +111,9 @@ impl Governor {
 
     /// Takes the CPU used so far and holds the host back or lets it go. Gives whether it is held now.
     pub(super) fn observe(&mut self, now: Instant, cpu_micros: u64, pids: &[i32]) -> bool {
-        self.samples.push_back((now, cpu_micros));
+        if self.samples.back().is_none_or(|(at, _)| now.duration_since(*at) >= SPACING) {
+            self.samples.push_back((now, cpu_micros));
+        }
         while self.samples.get(1).is_some_and(|(at, _)| now.duration_since(*at) >= WINDOW) {
             self.samples.pop_front();
         }
@@ -105,31 +124,49 @@ impl Governor {
         }
         let percent = u128::from(cpu_micros.saturating_sub(micros)) * 100 / elapsed.as_micros().max(1);
         let above = percent > u128::from(self.percent_max);
-        // While it is held, new processes of the tree must be held too.
-        if (above || above != self.held) && self.apply(above, pids) {
-            self.held = above;
+        if above {
+            self.hold(pids);
+        } else if self.held {
+            self.release();
         }
         self.held
     }
 
-    fn apply(&self, hold: bool, pids: &[i32]) -> bool {
+    /// Holds those that are not held yet: while it lasts, new processes of the tree too.
+    fn hold(&mut self, pids: &[i32]) {
+        for pid in pids {
+            if !self.behind.contains(pid) && self.put(*pid, Class::Idle) {
+                self.behind.insert(*pid);
+                self.held = true;
+            }
+        }
+    }
+
+    /// Lets all go. Who cannot be let go now is tried again at the next sample.
+    fn release(&mut self) {
+        for pid in std::mem::take(&mut self.behind) {
+            if !self.put(pid, Class::Normal) && Path::new(&format!("/proc/{pid}")).exists() {
+                self.behind.insert(pid);
+            }
+        }
+        self.held = !self.behind.is_empty();
+    }
+
+    fn put(&self, pid: i32, class: Class) -> bool {
         match self.means {
             Means::Autogroup => {
-                let nice = if hold { HELD_NICE } else { FREE_NICE };
-                let host = self.autogroup.as_ref().is_some_and(|file| file.write_at(nice, 0).is_ok());
-                for pid in pids.iter().skip(1) {
-                    // Those in a session of their own; the kernel takes one such write in 100 ms from us unless we are
-                    // root, so that a refused one is made again at the next sample.
-                    if let Ok(file) = File::options().write(true).open(format!("/proc/{pid}/autogroup")) {
-                        let _ = file.write_at(nice, 0);
-                    }
+                let nice = if class == Class::Idle { HELD_NICE } else { FREE_NICE };
+                // The kernel takes one such write in 100 ms on the whole machine unless we are root; a refused one is
+                // made again.
+                match &self.autogroup {
+                    Some(file) if pid == self.host => (&*file).write_all(nice).is_ok(),
+                    None => false,
+                    Some(_) => std::fs::write(format!("/proc/{pid}/autogroup"), nice).is_ok(),
                 }
-                host
             }
             Means::IdleClass => {
-                let class = if hold { Class::Idle } else { Class::Normal };
-                let threads = pids.iter().flat_map(|pid| proc::threads(*pid));
-                threads.fold(false, |any, tid| sched::set_class(tid, class).is_ok() || any)
+                let threads = proc::threads(pid);
+                threads.into_iter().fold(false, |any, tid| sched::set_class(tid, class).is_ok() || any)
             }
         }
     }

@@ -68,7 +68,8 @@ pub(super) fn of(spec: &WallSpec, program: &ProgramFiles, work_dir: &Path) -> Ve
     for path in &spec.write_paths {
         grants.walk(path, FileAccess::Write, Dots::Granted);
     }
-    grants.give(work_dir.to_owned(), FileAccess::Write);
+    // It may be made after this.
+    grants.list.push(FileGrant { path: work_dir.to_owned(), access: FileAccess::Write });
     grants.list
 }
 

@@ -175,3 +175,122 @@ fn read_rollup(file: &File) -> Option<Rollup> {
     let text = proc::reread(file, &mut buffer).ok()?;
     (!text.is_empty()).then(|| proc::parse_rollup(text))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{BufRead, BufReader, Write};
+    use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+    const MIB: u64 = 1 << 20;
+
+    /// A process that has 96 MiB, and does as it is told: a host forked from a zygote.
+    const ZYGOTE: &str = "import os, sys, signal
+memory = bytearray(96 << 20)
+def rewrite(m):
+    for at in range(0, len(m), 4096): m[at] = (m[at] + 1) % 256
+def say(text): sys.stdout.write('%s\\n' % text); sys.stdout.flush()
+rewrite(memory)
+if os.fork():
+    signal.pause()
+signal.alarm(120)
+say(os.getpid())
+more, kids = None, []
+for word in iter(sys.stdin.readline, ''):
+    word = word.strip()
+    if word == 'rewrite': rewrite(memory)
+    if word == 'grow': more = bytearray(96 << 20); rewrite(more)
+    if word == 'fork':
+        child = os.fork()
+        if not child: signal.pause()
+        kids.append(child)
+    if word == 'end': [os.kill(kid, 9) for kid in kids]
+    say(word)
+";
+
+    struct Forked {
+        zygote: Child,
+        input: ChildStdin,
+        output: BufReader<ChildStdout>,
+        pid: i32,
+    }
+
+    impl Forked {
+        fn new() -> Self {
+            let mut command = Command::new("/usr/bin/python3");
+            let mut zygote = command.args(["-c", ZYGOTE]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+            let mut output = BufReader::new(zygote.stdout.take().unwrap());
+            let mut line = String::new();
+            output.read_line(&mut line).unwrap();
+            Self { input: zygote.stdin.take().unwrap(), output, pid: line.trim().parse().unwrap(), zygote }
+        }
+
+        fn tell(&mut self, word: &str) {
+            writeln!(self.input, "{word}").unwrap();
+            let mut line = String::new();
+            self.output.read_line(&mut line).unwrap();
+            assert_eq!(line.trim(), word);
+        }
+    }
+
+    impl Drop for Forked {
+        fn drop(&mut self) {
+            let kill = |pid: i32| nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::SIGKILL);
+            self.tell("end");
+            let _ = kill(self.pid);
+            self.zygote.kill().unwrap();
+            self.zygote.wait().unwrap();
+        }
+    }
+
+    fn measured(sampler: &mut Sampler, rounds: &mut u32) -> u64 {
+        *rounds += 1;
+        sampler.sample(Instant::now() + MEASURE_EVERY * *rounds).memory_bytes
+    }
+
+    #[test]
+    fn a_fork_owns_nothing_until_it_writes_and_then_all_that_it_rewrote() {
+        let mut host = Forked::new();
+        let (mut sampler, mut rounds) = (Sampler::new(host.pid, Some(64 * MIB)), 0);
+        sampler.green_light();
+        let before = measured(&mut sampler, &mut rounds);
+        assert!(before < 4 * MIB, "{before}");
+        host.tell("rewrite");
+        let after = measured(&mut sampler, &mut rounds);
+        assert!((90 * MIB..100 * MIB).contains(&after), "{after}");
+    }
+
+    #[test]
+    fn children_that_share_the_hosts_memory_count_it_once_and_do_not_hide_it() {
+        let mut host = Forked::new();
+        let (mut sampler, mut rounds) = (Sampler::new(host.pid, Some(64 * MIB)), 0);
+        sampler.green_light();
+        host.tell("grow");
+        for _ in 0..3 {
+            host.tell("fork");
+        }
+        let bytes = measured(&mut sampler, &mut rounds);
+        // Between none of it and all that was inherited besides: 192 MiB are mapped four times.
+        assert!((64 * MIB..200 * MIB).contains(&bytes), "{bytes}");
+        assert_eq!(sampler.sample(Instant::now()).processes, 4);
+    }
+
+    #[test]
+    fn looking_at_a_small_tree_is_cheap() {
+        let mut host = Forked::new();
+        host.tell("fork");
+        let mut sampler = Sampler::new(host.pid, None);
+        sampler.green_light();
+        sampler.sample(Instant::now());
+        let mut times: Vec<Duration> = (0..50)
+            .map(|_| {
+                let start = Instant::now();
+                sampler.sample(start);
+                start.elapsed()
+            })
+            .collect();
+        times.sort();
+        println!("median {:?}, worst {:?}", times[25], times[49]);
+        assert!(times[25] < Duration::from_millis(20), "{times:?}");
+    }
+}
