@@ -20,7 +20,7 @@ macro_rules! cases {
     ($($name:ident),* $(,)?) => { &[$((stringify!($name), $name)),*] };
 }
 
-pub const ALL: &[Case] = cases![
+pub(crate) const ALL: &[Case] = cases![
     without_walls_every_attack_succeeds,
     with_walls_every_attack_fails,
     with_equal_uids_every_attack_fails,

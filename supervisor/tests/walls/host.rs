@@ -22,7 +22,7 @@ fn channel() -> Channel {
 }
 
 /// `what` and its arguments, done after the green light.
-pub fn run(what: &[String]) -> ExitCode {
+pub(crate) fn run(what: &[String]) -> ExitCode {
     // As if a zygote had forked it: what a fork inherits is the same process's here.
     let inherited = if what.iter().any(|word| word == "zygote") {
         lockdown::preset_zygote().expect("preset the zygote");
