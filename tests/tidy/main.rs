@@ -2,6 +2,8 @@
 //!
 //! Owns: sizes, layers, openings, banned words, and that documents name what exists. Never: parses Rust; it reads lines.
 
+mod licences;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
