@@ -30,6 +30,9 @@ fn ends(modes: &[&str], check: impl Fn(&str, &serde_json::Value)) {
         let session = answer["admitted"]["session"].as_str().unwrap_or_else(|| panic!("{mode}: {answer}")).to_owned();
         check(mode, &running.ended(&session));
     }
+    for host in running.hosts_of("initech") {
+        running.cli(&["host", "kill", host["host"].as_str().expect("a host")]);
+    }
     until("its descriptors are back to what they were", || (descriptors() <= before + 2).then_some(()));
     let (row, _) = running.json(&["session", "show", sibling["admitted"]["session"].as_str().expect("a session")]);
     assert_eq!(row["state"], "live", "the sibling was disturbed: {row}");
