@@ -130,8 +130,10 @@ impl Life {
                 }
             }
             if talking && !self.condemned {
-                // What it said before it went is still in the channel. Whatever ends the reading, it has ended.
-                let _ = timeout(LAST_WORDS, &mut talk).await;
+                // What it said before it went is still in the channel.
+                if let Ok(fault) = timeout(LAST_WORDS, &mut talk).await {
+                    failure = self.talk_failed(fault).await;
+                }
             }
         }
         let exit = death::bury(&task, output).await;
