@@ -124,7 +124,6 @@ async fn serve(config: Config, spawner: Spawner) -> Result<(), RunError> {
         ledger,
         morgue: Morgue::default(),
         fanout: fanout.clone(),
-        clock,
         work_root,
     });
     let effects = Effects::new(context, deployment_version);

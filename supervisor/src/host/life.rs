@@ -115,11 +115,12 @@ impl Life {
         let mut failure = None;
         {
             let mut talk = pin!(converse(task.clone(), channel, &mut orders));
+            let mut gone = pin!(reap::wait(&task.process));
             let mut talking = true;
             loop {
                 tokio::select! {
                     biased;
-                    _ = reap::wait(&task.process) => break,
+                    _ = &mut gone => break,
                     Ok(()) = self.ending.changed() => self.begin_ending(),
                     () = due(self.due) => self.kill_now(),
                     verdict = sampling.next() => self.judge(verdict).await,
