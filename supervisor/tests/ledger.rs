@@ -1,5 +1,8 @@
 //! The book of sessions is bounded, keeps hosts to their own sessions, and wakes who waits.
 
+use std::pin::Pin;
+
+use futures_util::FutureExt;
 use openrtc_ipc::{AgentName, HostId, RuntimeName, SessionEvent, SessionId, SessionInfo, TenantId, Usage};
 use openrtc_policy::bounds::ENDED_SESSIONS_MAX;
 use openrtc_policy::outcome::{Blame, Outcome, Reason, Status};
@@ -66,16 +69,19 @@ fn what_another_host_says_of_a_session_is_not_booked() {
     assert_eq!((live.usage.stt_ms, live.events), (20, 1));
 }
 
+fn waits<F: Future>(end: &mut Pin<Box<F>>) -> bool {
+    end.as_mut().now_or_never().is_none()
+}
+
 #[tokio::test]
 async fn who_waits_for_an_end_is_woken_by_that_end_and_told_at_once_afterwards() {
     let ledger = Ledger::default();
     begin(&ledger, 1);
     begin(&ledger, 2);
     let mut waiting = Box::pin(ledger.wait_end(id(1)));
-    let still = |waiting: &mut std::pin::Pin<Box<_>>| futures_util::FutureExt::now_or_never(waiting.as_mut()).is_none();
-    assert!(still(&mut waiting), "it has not ended");
+    assert!(waits(&mut waiting), "it has not ended");
     end(&ledger, 2);
-    assert!(still(&mut waiting), "another has ended");
+    assert!(waits(&mut waiting), "another has ended");
     end(&ledger, 1);
     assert_eq!(waiting.await.conclusion.plan.session, id(1));
     assert_eq!(ledger.wait_end(id(1)).await.conclusion.plan.session, id(1));
