@@ -70,6 +70,7 @@ impl Service {
         match order {
             Order::StartSession(info, recording) => {
                 self.sessions.insert(info.session, info.agent.clone());
+                self.record.set_working(true);
                 let input = recording.is_some();
                 link.command(&Command::StartSession { info: *info, input }, recording)
             }
@@ -99,6 +100,7 @@ impl Service {
             Report::SessionEnded { session, status, error } => {
                 self.own(session)?;
                 self.sessions.remove(&session);
+                self.record.set_working(!self.sessions.is_empty());
                 let error = error.map(|error| self.redactor.redact_cut(&error, ERROR_BYTES_MAX).into_owned());
                 self.context.handle.host(host, HostEvent::SessionEnded { session, status, error }).await?;
             }
