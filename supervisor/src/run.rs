@@ -110,7 +110,7 @@ async fn serve(config: Config, spawner: Spawner) -> Result<(), RunError> {
     let (handle, queue) = Handle::new();
     let (registry, ledger) = (Registry::default(), Ledger::default());
     let deployment_version = config.supervisor.deployment_version.clone();
-    let world = World::new(handle.clone(), registry.clone(), ledger.clone(), about(&config, report));
+    let world = World::new(handle.clone(), registry.clone(), ledger.clone(), fanout.clone(), about(&config, report));
     let interval = Duration::from_millis(config.metrics.jsonl_interval_ms);
     let snapshots = snapshots(world.clone(), fanout.clone(), interval);
     let listening = tokio::spawn(signals.obey(handle.clone()));

@@ -68,7 +68,7 @@ impl Setup {
 
     /// Lays a copy of a program.
     pub fn program(self, name: &str, from: &str) -> Self {
-        fs::copy(from, self.dir.path().join(name)).expect("copy program");
+        lay_program(Path::new(from), &self.dir.path().join(name));
         self
     }
 
@@ -94,8 +94,8 @@ impl Setup {
     pub fn launch(self) -> Running {
         let dir = self.dir.path();
         let program = dir.join("openrtc-supervisor");
-        // A copy, because an ordinary user may not reach the build directory.
-        fs::copy(binary(), &program).expect("copy the product");
+        // Here, because an ordinary user may not reach the build directory.
+        lay_program(binary(), &program);
         let config = dir.join("openrtc-supervisor.toml");
         fs::write(&config, self.config.replace("DIR", &dir.display().to_string())).expect("write configuration");
         let log = fs::File::create(dir.join("supervisor.log")).expect("create log");
@@ -115,9 +115,25 @@ impl Setup {
             command.uid(ORDINARY_UID).gid(ORDINARY_UID);
         }
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("share log")).stderr(log);
-        let child = command.spawn().expect("start the supervisor");
+        let child = spawn(&mut command);
         Running { program, dir: self.dir, child, user: self.user }
     }
+}
+
+/// Links a program, or copies it where it cannot be linked.
+fn lay_program(from: &Path, to: &Path) {
+    if fs::hard_link(from, to).is_err() {
+        fs::copy(from, to).expect("copy program");
+    }
+}
+
+/// Starts a program; one that was just copied may still be open for writing in a child that another test is forking.
+fn spawn(command: &mut Command) -> Child {
+    until("the program can be executed", || match command.spawn() {
+        Ok(child) => Some(child),
+        Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => None,
+        Err(error) => panic!("start {command:?}: {error}"),
+    })
 }
 
 /// A supervisor that was started.
@@ -213,8 +229,8 @@ impl Running {
                 .events()
                 .into_iter()
                 .filter(|line| line["kind"] == "session_event" && line["session_id"] == session)
-                .filter(|line| line["event"]["type"] == "custom" && line["event"]["name"] == name)
-                .map(|line| line["event"]["data"].clone())
+                .filter(|line| line["payload"]["type"] == "custom" && line["payload"]["name"] == name)
+                .map(|line| line["payload"]["data"].clone())
                 .collect();
             enough(&told).then_some(told)
         })

@@ -16,6 +16,7 @@ use super::refusal::Refusal;
 use super::view::PolicyView;
 use crate::host::Registry;
 use crate::ledger::{EndedSession, Ledger};
+use crate::observer::Fanout;
 use crate::sources::{Handle, Stopping};
 use openrtc_policy::Policy;
 
@@ -43,6 +44,7 @@ pub struct World {
     pub(super) handle: Handle,
     pub(super) hosts: Registry,
     pub(super) ledger: Ledger,
+    pub(super) fanout: Fanout,
     pub(super) about: Arc<About>,
     pub(super) machine: Machine,
     pub(super) started: Instant,
@@ -52,11 +54,12 @@ pub struct World {
 
 impl World {
     /// The world as of now.
-    pub fn new(handle: Handle, hosts: Registry, ledger: Ledger, about: About) -> Self {
+    pub fn new(handle: Handle, hosts: Registry, ledger: Ledger, fanout: Fanout, about: About) -> Self {
         Self {
             handle,
             hosts,
             ledger,
+            fanout,
             about: Arc::new(about),
             machine: Machine::default(),
             started: Instant::now(),

@@ -6,13 +6,11 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use openrtc_policy::{HostEvent, HostPlan, Intent};
+use openrtc_policy::{HostEvent, Intent};
 use tokio::time::{Instant, sleep_until};
 
-use super::HostContext;
-use super::birth::SharedWall;
-use super::record::HostRecord;
-use crate::wall::Sample;
+use super::task::HostTask;
+use crate::wall::{Raised, Sample};
 
 /// What a measurement asks for.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,33 +23,34 @@ pub enum Verdict {
     Kill(Intent),
 }
 
+/// Whether the kernel's killer took a member of the host's cgroup; then the rest of it has to go (decision W8).
+///
+/// Where the kernel kills one program and not the group, the host lives on and reports a session that failed by a
+/// signal: it would be blamed on the program, if nobody looked.
+pub async fn killed_by_kernel(task: &HostTask) -> Option<Intent> {
+    let wall = Arc::clone(&task.wall);
+    let looked = tokio::task::spawn_blocking(move || {
+        wall.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(Raised::counters)
+    });
+    let counters = looked.await.ok().flatten().filter(|counters| counters.oom_kills > 0)?;
+    let limit_bytes = task.spec.memory_bytes_max.unwrap_or(u64::MAX);
+    let observed_bytes = counters.memory_peak_bytes.unwrap_or(limit_bytes);
+    Some(Intent::Memory { observed_bytes, limit_bytes, by_kernel: true })
+}
+
 /// The sampler of one host.
 pub struct Sampling {
-    wall: SharedWall,
-    record: Arc<HostRecord>,
-    period: Duration,
+    task: HostTask,
     next: Instant,
     last: Option<(Instant, u64)>,
     near: bool,
-    memory_bytes_max: Option<u64>,
-    pids_max: Option<u32>,
 }
 
 impl Sampling {
     /// A sampler that begins after one period.
-    pub fn new(context: &HostContext, plan: &HostPlan, record: Arc<HostRecord>, wall: SharedWall) -> Self {
-        let spec = context.config.wall(&plan.tenant, &plan.runtime);
-        let period = Duration::from_millis(spec.sample_ms);
-        Self {
-            wall,
-            record,
-            period,
-            next: Instant::now() + period,
-            last: None,
-            near: false,
-            memory_bytes_max: spec.memory_bytes_max,
-            pids_max: spec.pids_max,
-        }
+    pub fn new(task: HostTask) -> Self {
+        let next = Instant::now() + Duration::from_millis(task.spec.sample_ms);
+        Self { task, next, last: None, near: false }
     }
 
     /// Waits for the next sample and takes it.
@@ -59,8 +58,8 @@ impl Sampling {
     /// Cancel safe: a sample under way finishes on the pool and the next one comes a period later.
     pub async fn next(&mut self) -> Verdict {
         sleep_until(self.next).await;
-        self.next = Instant::now() + self.period;
-        let wall = Arc::clone(&self.wall);
+        self.next = Instant::now() + Duration::from_millis(self.task.spec.sample_ms);
+        let wall = Arc::clone(&self.task.wall);
         let sampled = tokio::task::spawn_blocking(move || {
             wall.lock()
                 .unwrap_or_else(PoisonError::into_inner)
@@ -77,7 +76,7 @@ impl Sampling {
     /// `oom_kills` counts from birth, so that a kill is seen though the sample that met it first was abandoned.
     fn judge(&mut self, sample: &Sample, oom_kills: u64) -> Verdict {
         self.gauge(sample);
-        let limit_bytes = self.memory_bytes_max.unwrap_or(u64::MAX);
+        let limit_bytes = self.task.spec.memory_bytes_max.unwrap_or(u64::MAX);
         if oom_kills > 0 {
             let observed_bytes = sample.memory_peak_bytes;
             return Verdict::Kill(Intent::Memory { observed_bytes, limit_bytes, by_kernel: true });
@@ -87,7 +86,7 @@ impl Sampling {
             return Verdict::Kill(Intent::Memory { observed_bytes, limit_bytes, by_kernel: false });
         }
         if sample.over_pids {
-            let limit = self.pids_max.unwrap_or(u32::MAX);
+            let limit = self.task.spec.pids_max.unwrap_or(u32::MAX);
             return Verdict::Kill(Intent::Pids { observed: sample.processes, limit });
         }
         match (sample.near_memory, std::mem::replace(&mut self.near, sample.near_memory)) {
@@ -104,7 +103,7 @@ impl Sampling {
             sample.cpu_micros.saturating_sub(micros) as f64 * 100.0 / wall_micros
         });
         self.last = Some((now, sample.cpu_micros));
-        self.record.gauge(|gauges| {
+        self.task.record.gauge(|gauges| {
             gauges.memory_bytes = sample.memory_bytes;
             gauges.memory_peak_bytes = sample.memory_peak_bytes;
             gauges.cpu_micros = sample.cpu_micros;
