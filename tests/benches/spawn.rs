@@ -124,10 +124,7 @@ async fn measure_all(spawner: Spawner) {
 /// What one way needs, with a driver that takes every event and does nothing.
 async fn stage(way: &Way, dir: &Path, spawner: Spawner) -> Arc<HostContext> {
     std::fs::create_dir(dir).expect("create directory");
-    let text = format!(
-        "config_version = 1\n[tenants.acme]\n[agents.echo]\ncommand = [\"/bin/true\"]\n{}",
-        way.config
-    );
+    let text = format!("config_version = 1\n[tenants.acme]\n[agents.echo]\ncommand = [\"/bin/true\"]\n{}", way.config);
     let config = Config::embedded(&text, dir).unwrap_or_else(|faults| panic!("{}: {faults:?}", way.name));
     let (vault, _) = Vault::resolve(&config, |_| async { Err("no secrets here".to_owned()) }).await;
     let (handle, mut inputs) = Handle::new();
