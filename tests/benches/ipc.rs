@@ -2,8 +2,8 @@
 //!
 //! Owns: `cargo bench -p openrtc-tests --bench ipc`. Never: asserts a time.
 //!
-//! Both ends of every pair are real processes' worth of work: a thread answers or drains with blocking calls, pinned with
-//! the asker to one core for the latency, free for the throughput. CPU is both ends summed, from the process's CPU clock.
+//! The other end of every pair is a thread that answers or drains with blocking calls: on the asker's core for the
+//! latency, free for the throughput. CPU is both ends summed, from the process's CPU clock.
 
 #[path = "measure/mod.rs"]
 mod measure;
@@ -35,11 +35,13 @@ fn main() {
     let mut latency: [Series; 2] = Default::default();
     let mut throughput: [Series; 3] = Default::default();
     for _ in 0..ROUNDS {
-        latency[0].extend(ping_pong(frame.len(), |socket, bytes| {
-            socket.write_all(bytes).expect("write");
-            socket.read_exact(bytes).expect("read");
+        latency[0].extend(measure::on_one_core(|| {
+            ping_pong(frame.len(), |socket, bytes| {
+                socket.write_all(bytes).expect("write");
+                socket.read_exact(bytes).expect("read");
+            })
         }));
-        latency[1].extend(framed_ping_pong());
+        latency[1].extend(measure::on_one_core(framed_ping_pong));
         throughput[0].push(one_way(1, false));
         throughput[1].push(one_way(BATCH_BYTES / frame.len(), false));
         throughput[2].push(one_way(BATCH_BYTES / frame.len(), true));
