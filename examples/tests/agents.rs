@@ -38,8 +38,7 @@ fn events(agent: &str) -> Vec<Value> {
         .spawn()
         .unwrap();
     let mut stdin = child.stdin.take().unwrap();
-    let session =
-        json!({"session_id": "s-1-1", "tenant": "acme-corp", "metadata": {"tenant": "acme-corp", "pace": "0"}});
+    let session = json!({"session_id": "s-1-1", "tenant": "acme-corp", "metadata": {"pace": "0"}, "input": true});
     writeln!(stdin, "{session}").unwrap();
     assert!(child.wait().unwrap().success());
     drop(stdin);

@@ -40,35 +40,32 @@ impl Clock {
 pub async fn drive(mut policy: Policy, mut queue: mpsc::Receiver<Input>, clock: Clock, mut effects: Effects) {
     let mut todo = Vec::new();
     while !effects.finished() {
-        let Some(event) = next(&mut queue, &mut effects, &policy, clock).await else { return };
+        let Some(input) = next(&mut queue, &policy, clock).await else { return };
+        let (event, question) = match input {
+            Input::Event(event) => (event, None),
+            // The clock moves first, so that the answer is as of now.
+            Input::Question(question) => (Event::Tick, Some(question)),
+            Input::Dispatch { dispatch, recording, reply } => {
+                (Event::DispatchOffered(effects.expect_answer(dispatch, recording, reply)), None)
+            }
+        };
         policy.handle(clock.now(), event, &mut todo);
         for effect in todo.drain(..) {
             effects.perform(effect);
         }
+        if let Some(question) = question {
+            question(&policy);
+        }
     }
 }
 
-/// The next event; questions are answered on the way. `None` when every handle is gone.
-async fn next(
-    queue: &mut mpsc::Receiver<Input>,
-    effects: &mut Effects,
-    policy: &Policy,
-    clock: Clock,
-) -> Option<Event> {
-    loop {
-        let input = match policy.next_deadline() {
-            None => queue.recv().await?,
-            Some(deadline) => match timeout_at(clock.instant(deadline), queue.recv()).await {
-                Ok(input) => input?,
-                Err(_elapsed) => return Some(Event::Tick),
-            },
-        };
-        match input {
-            Input::Event(event) => return Some(event),
-            Input::Question(question) => question(policy),
-            Input::Dispatch { dispatch, recording, reply } => {
-                return Some(Event::DispatchOffered(effects.expect_answer(dispatch, recording, reply)));
-            }
-        }
+/// What comes next: a word from outside, or policy's own deadline. `None` when every handle is gone.
+async fn next(queue: &mut mpsc::Receiver<Input>, policy: &Policy, clock: Clock) -> Option<Input> {
+    match policy.next_deadline() {
+        None => queue.recv().await,
+        Some(deadline) => match timeout_at(clock.instant(deadline), queue.recv()).await {
+            Ok(input) => input,
+            Err(_elapsed) => Some(Input::Event(Event::Tick)),
+        },
     }
 }

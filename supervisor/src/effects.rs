@@ -73,7 +73,7 @@ impl Effects {
             Effect::StartSession(host, plan) => self.start_session(host, plan),
             Effect::EndSession(host, session, reason) => self.order(host, Order::EndSession(session, reason)),
             Effect::DrainHost(host) => self.order(host, Order::Drain),
-            Effect::Terminate(host, intent) => self.end(host, Ending::Terminate(intent)),
+            Effect::Terminate(host, intent) => self.terminate(host, intent),
             Effect::Kill(host, intent) => self.end(host, Ending::Kill(intent)),
             Effect::Conclude(conclusion) => self.conclude(*conclusion),
             Effect::Notice(notice) => self.notice(notice),
@@ -118,6 +118,14 @@ impl Effects {
         let Some(reins) = self.hosts.get(&host) else { return };
         if let Err(mpsc::error::TrySendError::Full(_)) = reins.orders.try_send(order) {
             self.end(host, Ending::Kill(Intent::Protocol { kind: "not_reading".to_owned() }));
+        }
+    }
+
+    /// Asks in words too: a foreign program may have no ear for signals. The signal comes whether or not there is room.
+    fn terminate(&mut self, host: HostId, intent: Intent) {
+        self.end(host, Ending::Terminate(intent));
+        if let Some(reins) = self.hosts.get(&host) {
+            let _ = reins.orders.try_send(Order::Shutdown);
         }
     }
 

@@ -110,7 +110,7 @@ async fn serve(config: Config, spawner: Spawner) -> Result<(), RunError> {
     let (handle, queue) = Handle::new();
     let (registry, ledger) = (Registry::default(), Ledger::default());
     let deployment_version = config.supervisor.deployment_version.clone();
-    let world = World::new(handle.clone(), registry.clone(), ledger.clone(), about(&config, report));
+    let world = World::new(handle.clone(), registry.clone(), ledger.clone(), fanout.clone(), about(&config, report));
     let snapshots = snapshots(&config, world.clone(), fanout.clone());
     let listening = tokio::spawn(signals.obey(handle.clone()));
     let context = Arc::new(HostContext {
@@ -123,7 +123,6 @@ async fn serve(config: Config, spawner: Spawner) -> Result<(), RunError> {
         ledger,
         morgue: Morgue::default(),
         fanout: fanout.clone(),
-        clock,
         work_root,
     });
     let effects = Effects::new(context, deployment_version);

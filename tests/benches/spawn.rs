@@ -22,11 +22,11 @@ use openrtc_ipc::{HostId, TenantId};
 use openrtc_policy::HostPlan;
 use openrtc_policy::rules::HostScope;
 use openrtc_supervisor::config::Config;
-use openrtc_supervisor::driver::Clock;
-use openrtc_supervisor::host::birth::{self, SharedWall};
 use openrtc_supervisor::host::link::Link;
 use openrtc_supervisor::host::morgue::Morgue;
-use openrtc_supervisor::host::{HostContext, HostRecord, Registry, death, reap, tree, work_dir};
+use openrtc_supervisor::host::redact::Redactor;
+use openrtc_supervisor::host::task::HostTask;
+use openrtc_supervisor::host::{HostContext, Registry, birth, death, reap, tree};
 use openrtc_supervisor::ledger::Ledger;
 use openrtc_supervisor::observer::{Fanout, Timeouts};
 use openrtc_supervisor::secrets::Vault;
@@ -142,7 +142,6 @@ async fn stage(way: &Way, dir: &Path, spawner: Spawner) -> Arc<HostContext> {
         ledger: Ledger::default(),
         morgue: Morgue::default(),
         fanout: Fanout::new(Timeouts::default()),
-        clock: Clock::start(),
         work_root,
     })
 }
@@ -156,20 +155,17 @@ async fn host(context: &Arc<HostContext>, how: How, generation: u32) -> [Duratio
     let newborn = context.spawner.spawn(plan.host, how).await.expect("a process");
     let made = start.elapsed();
     assert_eq!(newborn.how, how, "made in another way");
-    let (process, wall) = (newborn.process.clone(), SharedWall::default());
     let channel = tokio::net::UnixStream::from_std(newborn.channel).expect("its channel");
     channel.readable().await.expect("its first byte");
     let hello = start.elapsed();
     let mut link = Link::new(channel.into_std().expect("its channel")).expect("link");
-    let record = Arc::new(HostRecord::new(plan.clone(), process.pid(), newborn.how, 0));
-    let work_dir = context.work_root.join(plan.host.to_string());
-    let up = birth::bring_up(context, &plan, &record, &wall, &mut link, &work_dir).await;
+    let task = HostTask::new(Arc::clone(context), plan, newborn.process, how, Redactor::default());
+    let up = birth::bring_up(&task, &mut link).await;
     let ready = start.elapsed();
     up.unwrap_or_else(|fault| panic!("host did not come up: {fault:?}"));
-    process.kill().expect("kill");
-    reap::wait(&process).await.expect("its end");
-    death::bury(context, &plan, &record, &process, &wall, None).await;
-    work_dir::remove(&work_dir).expect("remove its directory");
+    task.process.kill().expect("kill");
+    reap::wait(&task.process).await.expect("its end");
+    death::bury(&task, None).await;
     [made, hello, ready, start.elapsed()]
 }
 

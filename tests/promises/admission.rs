@@ -1,6 +1,6 @@
 //! Each dispatch is answered once, for the first reason that fails, and a refused one makes no process.
 
-use openrtc_tests::Setup;
+use openrtc_tests::{Setup, http};
 use serde_json::json;
 
 use crate::config;
@@ -64,8 +64,13 @@ fn a_padded_tenant_is_the_same_tenant() {
 fn oversized_metadata_is_refused_by_name() {
     let running = Setup::new(&config("")).start();
     let metadata = format!(r#"{{"note": "{}"}}"#, "x".repeat(70_000));
-    let (problem, code) = running.json(&["dispatch", "--room", "r", "--agent", "echo", "--metadata", &metadata]);
-    assert_ne!(code, 0);
+    let output = running.cli(&["dispatch", "--room", "r", "--agent", "echo", "--metadata", &metadata]);
+    assert_eq!(output.status.code(), Some(2));
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(error.contains("--metadata") && error.contains("65536"), "{error}");
+    let body = json!({"room": "r", "agent": "echo", "metadata": metadata});
+    let (status, problem) = http::post(&running.dir().join("run"), "/v1/dispatch", &body).expect("an answer");
+    assert_eq!(status, 400, "{problem}");
     assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains("metadata")), "{problem}");
 }
 

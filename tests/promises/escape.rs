@@ -39,7 +39,7 @@ fn fork_bomb_is_bounded(user: User) {
     let (answer, _) = running.dispatch("initech", "bomb", &[]);
     let session = answer["admitted"]["session"].as_str().expect("a session").to_owned();
     until("the bomb met its bound, or its end", || {
-        let stopped = running.events().iter().any(|line| line["event"]["name"] == "refused_after");
+        let stopped = running.events().iter().any(|line| line["payload"]["name"] == "refused_after");
         let (entry, _) = running.json(&["session", "show", &session]);
         (stopped || entry["state"] == "ended").then_some(())
     });

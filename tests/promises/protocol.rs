@@ -30,6 +30,9 @@ fn ends(modes: &[&str], check: impl Fn(&str, &serde_json::Value)) {
         let session = answer["admitted"]["session"].as_str().unwrap_or_else(|| panic!("{mode}: {answer}")).to_owned();
         check(mode, &running.ended(&session));
     }
+    for host in running.hosts_of("initech") {
+        running.cli(&["host", "kill", host["host"].as_str().expect("a host")]);
+    }
     until("its descriptors are back to what they were", || (descriptors() <= before + 2).then_some(()));
     let (row, _) = running.json(&["session", "show", sibling["admitted"]["session"].as_str().expect("a session")]);
     assert_eq!(row["state"], "live", "the sibling was disturbed: {row}");
@@ -107,6 +110,27 @@ fn a_flood_of_events_is_dropped_and_counted_and_its_siblings_are_served() {
     });
     assert!(dropped > 0);
     assert_eq!(running.dispatch("acme", "echo", &["--wait"]).1, 0);
+}
+
+#[test]
+fn a_program_that_is_gone_is_our_fault_and_charges_no_breaker() {
+    let text = "[circuit_breaker]\nenabled = true\n[runtimes.gone]\nkind = \"program\"\ncommand = [\"DIR/rogue\", \"behave\"]\n[agents.gone]\nruntime = \"gone\"\n[tenants.initech]\n";
+    let text = config(text).replace("[supervisor]", "[supervisor]\nspawn_attempts = 1\nrestart_backoff_s = [0.01]");
+    let running = Setup::new(&text).program("rogue", ROGUE).start();
+    std::fs::remove_file(running.dir().join("rogue")).expect("remove the program");
+    for _ in 0..6 {
+        let ended = until("it is admitted", || {
+            let (answer, _) = running.dispatch("initech", "gone", &["--wait"]);
+            answer["ended"].is_object().then(|| answer["ended"].clone())
+        });
+        assert_eq!(
+            (ended["reason"].as_str(), ended["blame"].as_str()),
+            (Some("setup_failed"), Some("platform")),
+            "{ended}"
+        );
+        assert_eq!(ended["reason_detail"]["step"], "exec", "{ended}");
+    }
+    assert_eq!(running.dispatch("initech", "echo", &["--wait"]).1, 0, "its breaker was charged");
 }
 
 #[test]

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use openrtc_ipc::{AgentName, HostId, SessionId, TenantId};
 use openrtc_policy::rules::HostScope;
 use openrtc_policy::{
-    Answer, Blame, Conclusion, DispatchId, Effect, HostPlan, Intent, Moment, Notice, Policy, RejectReason, Rules,
-    SessionPlan, Status,
+    Answer, Blame, Conclusion, DispatchId, Effect, HostPlan, Intent, Moment, Notice, Policy, Reason, RejectReason,
+    Rules, SessionPlan, Status,
 };
 
 /// Of so many checks one also compares the places that policy holds by tenant and agent, which is slow to ask for.
@@ -61,6 +61,8 @@ pub(crate) struct Model {
     gone: BTreeSet<HostId>,
     counts: Counts,
     checks: u64,
+    /// Which host's word policy has just heard.
+    pub(crate) speaker: Option<HostId>,
     /// Everything of note that happened, by name: a world in which little happens proves little.
     pub(crate) seen: BTreeSet<String>,
     /// Sessions per host that any rules of this era allowed: a host may carry what was placed under earlier ones.
@@ -108,6 +110,7 @@ impl Model {
             gone: BTreeSet::new(),
             counts: Counts::default(),
             checks: 0,
+            speaker: None,
             seen: BTreeSet::new(),
         }
     }
@@ -193,8 +196,8 @@ impl Model {
         let all = counts.all;
         assert!(all <= self.counts.all || all <= self.rules.max_concurrent_sessions, "global cap overshot: {all}");
         for (tenant, count) in &counts.tenants {
-            let own = self.rules.tenants.get(tenant).and_then(|rules| rules.max_sessions);
-            let cap = own.or(self.rules.default_max_sessions).unwrap_or(u32::MAX);
+            let default = self.rules.default_max_sessions;
+            let cap = self.rules.tenants.get(tenant).map_or(default, |rules| rules.max_sessions).unwrap_or(u32::MAX);
             let grew = *count > self.counts.tenants.get(tenant).copied().unwrap_or(0);
             assert!(!grew || *count <= cap, "cap {cap} of {tenant} overshot: {count}");
         }
@@ -298,6 +301,9 @@ impl Model {
             process.asked.remove(&session);
         }
         let outcome = &conclusion.outcome;
+        if matches!(outcome.reason, Reason::Completed | Reason::Error) {
+            assert_eq!(host, self.speaker, "the end of {session} was believed of another host");
+        }
         if outcome.status != Status::Failed {
             assert_eq!(outcome.blame, Blame::Caller, "nobody failed in {outcome:?}");
         }

@@ -84,6 +84,7 @@ impl World {
 
     fn send(&mut self, event: Event) {
         let mut effects = Vec::new();
+        self.model.speaker = if let Event::Host(host, _) = &event { Some(*host) } else { None };
         self.policy.handle(self.now, event, &mut effects);
         self.model.book(self.now, &effects);
         self.model.check(&self.policy);
@@ -252,7 +253,10 @@ impl World {
         let near = self.policy.sessions().nth(self.rng.usize(..8)).map(|session| session.plan.session);
         let event = match self.rng.u8(..8) {
             0 => HostEvent::SessionStarted(near.unwrap_or(others)),
-            1 => HostEvent::SessionEnded { session: others, status: EndStatus::Success, error: None },
+            1 => {
+                let session = near.unwrap_or(others);
+                HostEvent::SessionEnded { session, status: EndStatus::Success, error: None }
+            }
             2 => HostEvent::Violated { kind: "malformed" },
             3 => HostEvent::Silent { ms: self.rng.u64(..20_000) },
             4 => HostEvent::Responsive,

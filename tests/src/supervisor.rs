@@ -27,6 +27,22 @@ pub enum User {
     Ordinary,
 }
 
+impl User {
+    /// Has this user run a command.
+    pub fn to_run(self, command: &mut Command) {
+        if self == Self::Ordinary && is_root() {
+            command.uid(ORDINARY_UID).gid(ORDINARY_UID);
+        }
+    }
+
+    /// Gives a file or directory to this user.
+    pub fn to_own(self, path: &Path) {
+        if self == Self::Ordinary && is_root() {
+            std::os::unix::fs::chown(path, Some(ORDINARY_UID), Some(ORDINARY_UID)).expect("give away");
+        }
+    }
+}
+
 /// Whether the tests run as root.
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
@@ -35,6 +51,7 @@ pub fn is_root() -> bool {
 /// What a test wants.
 pub struct Setup {
     config: String,
+    config_file: Option<PathBuf>,
     user: User,
     dir: TempDir,
 }
@@ -44,7 +61,12 @@ impl Setup {
     pub fn new(config: &str) -> Self {
         let dir = tempfile::Builder::new().prefix("ort-").tempdir().expect("temporary directory");
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("open the directory");
-        Self { config: config.to_owned(), user: User::Me, dir }
+        Self { config: config.to_owned(), config_file: None, user: User::Me, dir }
+    }
+
+    /// A supervisor with a configuration that stands somewhere, as it stands there.
+    pub fn of_file(config_file: PathBuf) -> Self {
+        Self { config_file: Some(config_file), ..Self::new("") }
     }
 
     /// Run by this user.
@@ -68,7 +90,7 @@ impl Setup {
 
     /// Lays a copy of a program.
     pub fn program(self, name: &str, from: &str) -> Self {
-        fs::copy(from, self.dir.path().join(name)).expect("copy program");
+        lay_program(Path::new(from), &self.dir.path().join(name));
         self
     }
 
@@ -94,10 +116,13 @@ impl Setup {
     pub fn launch(self) -> Running {
         let dir = self.dir.path();
         let program = dir.join("openrtc-supervisor");
-        // A copy, because an ordinary user may not reach the build directory.
-        fs::copy(binary(), &program).expect("copy the product");
-        let config = dir.join("openrtc-supervisor.toml");
-        fs::write(&config, self.config.replace("DIR", &dir.display().to_string())).expect("write configuration");
+        // Here, because an ordinary user may not reach the build directory.
+        lay_program(binary(), &program);
+        let config = self.config_file.unwrap_or_else(|| {
+            let path = dir.join("openrtc-supervisor.toml");
+            fs::write(&path, self.config.replace("DIR", &dir.display().to_string())).expect("write configuration");
+            path
+        });
         let log = fs::File::create(dir.join("supervisor.log")).expect("create log");
         let mut command = Command::new(&program);
         command.arg("--isolation").arg("process").arg("--config").arg(&config);
@@ -106,18 +131,30 @@ impl Setup {
             let path = dir.join(name);
             fs::create_dir(&path).expect("create directory");
             fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).expect("close directory");
-            if self.user == User::Ordinary && is_root() {
-                std::os::unix::fs::chown(&path, Some(ORDINARY_UID), Some(ORDINARY_UID)).expect("give directory away");
-            }
+            self.user.to_own(&path);
             command.env(variable, path);
         }
-        if self.user == User::Ordinary && is_root() {
-            command.uid(ORDINARY_UID).gid(ORDINARY_UID);
-        }
+        self.user.to_run(&mut command);
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("share log")).stderr(log);
-        let child = command.spawn().expect("start the supervisor");
+        let child = spawn(&mut command);
         Running { program, dir: self.dir, child, user: self.user }
     }
+}
+
+/// Links a program, or copies it where it cannot be linked.
+pub fn lay_program(from: &Path, to: &Path) {
+    if fs::hard_link(from, to).is_err() {
+        fs::copy(from, to).expect("copy program");
+    }
+}
+
+/// Starts a program; one that was just copied may still be open for writing in a child that another test is forking.
+pub fn spawn(command: &mut Command) -> Child {
+    until("the program can be executed", || match command.spawn() {
+        Ok(child) => Some(child),
+        Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => None,
+        Err(error) => panic!("start {command:?}: {error}"),
+    })
 }
 
 /// A supervisor that was started.
@@ -150,9 +187,7 @@ impl Running {
         let mut command = Command::new(&self.program);
         command.arg("--control-socket").arg(self.dir.path().join("run/control.sock")).args(arguments);
         command.env_clear().env("PATH", "/usr/bin:/bin").current_dir(self.dir.path());
-        if self.user == User::Ordinary && is_root() {
-            command.uid(ORDINARY_UID).gid(ORDINARY_UID);
-        }
+        self.user.to_run(&mut command);
         command.stdin(Stdio::null());
         command
     }
@@ -213,8 +248,8 @@ impl Running {
                 .events()
                 .into_iter()
                 .filter(|line| line["kind"] == "session_event" && line["session_id"] == session)
-                .filter(|line| line["event"]["type"] == "custom" && line["event"]["name"] == name)
-                .map(|line| line["event"]["data"].clone())
+                .filter(|line| line["payload"]["type"] == "custom" && line["payload"]["name"] == name)
+                .map(|line| line["payload"]["data"].clone())
                 .collect();
             enough(&told).then_some(told)
         })

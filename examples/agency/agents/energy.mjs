@@ -10,12 +10,17 @@ for (let part; !read.some((bytes) => bytes.includes(10)); read.push(part)) {
 }
 const session = JSON.parse(Buffer.concat(read).toString("utf8").split("\n")[0]);
 const emit = (event) => writeSync(3, JSON.stringify(event) + "\n");
+const fail = (text) => {
+  console.error(text); // the last line on standard error goes with the failed session
+  process.exit(1);
+};
+if (!session.input) fail("no recording on descriptor 4: dispatch with --input call.wav");
 const wav = readFileSync(4);
 
 let at = 12; // after "RIFF", size, "WAVE": chunks, each with its name and length
 while (at + 8 <= wav.length && wav.toString("latin1", at, at + 4) !== "data") at += 8 + wav.readUInt32LE(at + 4);
 const data = wav.subarray(at + 8, at + 8 + (at + 8 <= wav.length ? wav.readUInt32LE(at + 4) : 0));
-if (data.length < 2) throw new Error("no samples on descriptor 4: dispatch with --input call.wav");
+if (data.length < 2) fail("no samples on descriptor 4: dispatch with --input call.wav");
 
 console.log(`session ${session.session_id}: ${data.length >> 1} samples`);
 for (let second = 0; second * 32000 < data.length; second++) {

@@ -9,6 +9,7 @@ import array
 import json
 import math
 import os
+import select
 import sys
 import time
 import wave
@@ -56,6 +57,8 @@ class Segmenter:
 
 def main():
     session = json.loads(sys.stdin.readline())
+    if not session.get("input"):
+        sys.exit("no recording on descriptor 4: dispatch with --input call.wav")
     pace = float(session.get("metadata", {}).get("pace", 1))
     events = os.fdopen(3, "w", buffering=1)
     print("session", session.get("session_id"), "of", os.environ.get("OPENRTC_TENANT"), flush=True)
@@ -74,7 +77,8 @@ def main():
             sys.exit("recording must be 16 kHz, mono, 16 bit")
         while len(frame := recording.readframes(16 * FRAME_MS)) == 32 * FRAME_MS:
             due = started + (segmenter.frames + 1) * FRAME_MS / 1000 / pace if pace > 0 else time.monotonic()
-            time.sleep(max(0.0, due - time.monotonic()))
+            if select.select([sys.stdin], [], [], max(0.0, due - time.monotonic()))[0]:
+                break  # asked to end: a second line, or the end of standard input
             change = segmenter.push(frame)
             emit(type="latency", stage="frame", micros=int((time.monotonic() - due) * 1e6))
             if change == "began":

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::agent::Agent;
 use crate::breaker::Breaker;
 use crate::host::Host;
+use crate::observer::Observer;
 use crate::session::SessionRow;
 use crate::tenant::Tenant;
 use crate::wall::WallRow;
@@ -70,4 +71,7 @@ pub struct Snapshot {
     pub rejections: BTreeMap<String, u64>,
     /// The walls that a host gets on this machine.
     pub walls: Vec<WallRow>,
+    /// Observers, and what they lost.
+    #[serde(default)]
+    pub observers: Vec<Observer>,
 }

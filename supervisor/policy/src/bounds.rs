@@ -43,7 +43,7 @@ pub const OUTPUT_BYTES_PER_S: u64 = 1024 * 1024;
 /// moment, so that a flood costs its host time and not us.
 pub const OUTPUT_READ_BYTES_PER_S: u64 = 16 * OUTPUT_BYTES_PER_S;
 /// Reports a second from one host, averaged; the burst is as large. More: events and logs are dropped and counted.
-pub const REPORTS_PER_S: u64 = 20_000;
+pub const REPORTS_PER_S: u64 = 5_000;
 /// Breaker samples kept for one tenant within the window. Full: the oldest goes.
 pub const BREAKER_SAMPLES_MAX: usize = 4096;
 /// Tenants outside the configuration that are remembered. Full: one without sessions is forgotten.

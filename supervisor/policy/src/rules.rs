@@ -70,7 +70,7 @@ pub struct BreakerRules {
 pub struct TenantRules {
     /// Whether it may have sessions.
     pub status: TenantStatus,
-    /// Its cap; `None` is none.
+    /// Its cap, with the default already merged in; `None` is none.
     pub max_sessions: Option<u32>,
     /// Agents it may use; `None` is all.
     pub allowed_agents: Option<Vec<AgentName>>,
@@ -147,7 +147,7 @@ pub struct RoomRules {
 pub struct Rules {
     /// Sessions at once over all tenants.
     pub max_concurrent_sessions: u32,
-    /// Cap of a tenant that names none; `None` is none.
+    /// Cap of a tenant that is not configured; `None` is none.
     pub default_max_sessions: Option<u32>,
     /// Ids that are not configured.
     pub unknown_tenant: UnknownTenant,

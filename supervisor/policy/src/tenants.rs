@@ -100,9 +100,10 @@ impl Rules {
         self.tenants.get(tenant).map_or(&self.breaker, |rules| &rules.breaker)
     }
 
-    /// The tenant's cap, else the default one; `None` is none.
+    /// The tenant's cap; `None` is none. The default is for those not configured: into a configured tenant's own cap
+    /// it was merged at load, so that `max_sessions = "off"` there means off.
     pub(crate) fn cap_of(&self, tenant: &TenantId) -> Option<u32> {
-        self.tenants.get(tenant).and_then(|rules| rules.max_sessions).or(self.default_max_sessions)
+        self.tenants.get(tenant).map_or(self.default_max_sessions, |rules| rules.max_sessions)
     }
 
     /// The tenant's scope of hosts.
@@ -115,7 +116,18 @@ impl Rules {
 mod tests {
     use super::*;
     use crate::Moment;
-    use crate::fixture::{rules, tenant};
+    use crate::fixture::{rules, tenant, tenant_rules};
+    use crate::rules::TenantRules;
+
+    #[test]
+    fn the_default_cap_is_for_tenants_that_are_not_configured() {
+        let mut rules = rules();
+        rules.default_max_sessions = Some(3);
+        rules.tenants.insert(tenant("off"), tenant_rules());
+        rules.tenants.insert(tenant("own"), TenantRules { max_sessions: Some(9), ..tenant_rules() });
+        let caps = ["off", "own", "invented"].map(|name| rules.cap_of(&tenant(name)));
+        assert_eq!(caps, [None, Some(9), Some(3)]);
+    }
 
     #[test]
     fn invented_tenants_are_bounded_and_an_open_breaker_is_not_flushed_by_them() {

@@ -36,7 +36,7 @@ pub enum ClientError {
     #[error("no supervisor to be reached; tried:{}\nstart one with `openrtc-supervisor run`, or name its socket with --control-socket", tried(.0))]
     Unreachable(Vec<(Candidate, io::Error)>),
     /// It is another user's.
-    #[error("permission denied: {} belongs to {owner}; run as {owner} or root", path.display())]
+    #[error("permission denied: {} belongs to {owner}; run as {}", path.display(), who(owner))]
     PermissionDenied {
         /// The socket or its directory.
         path: PathBuf,
@@ -217,6 +217,11 @@ fn connect(socket: &Path) -> io::Result<UnixStream> {
 }
 
 /// Names the owner of the nearest thing that we may look at.
+/// Who may, in words.
+fn who(owner: &str) -> String {
+    if owner == "root" { owner.to_owned() } else { format!("{owner} or root") }
+}
+
 fn denial(path: &Path) -> ClientError {
     let seen = path.ancestors().find_map(|path| Some((path, path.symlink_metadata().ok()?.uid())));
     let (path, uid) = seen.unwrap_or((path, 0));

@@ -85,7 +85,7 @@ pub(super) async fn perform(options: Options, client: &Client, output: &Output) 
     let mut response: DispatchResponse = client.post("/v1/dispatch", &request(options)?, Patience::Usual).await?;
     let admitted = &response.admitted;
     let sentence = format!(
-        "admitted {} for {} as {} (agent by {})",
+        "admitted {} for {} as {} (routed by: {})",
         admitted.session, admitted.tenant, admitted.agent, admitted.routed_by
     );
     if !wait {
@@ -110,7 +110,11 @@ async fn ended(client: &Client, output: &Output, session: &str) -> Result<EndedS
             Session::Live { row, usage, .. } => {
                 let now = match row.host {
                     None => format!("{session} waits for a host"),
-                    Some(host) => format!("{session} runs on {host}: {} turns, {} events", usage.turns, usage.events),
+                    Some(host) => {
+                        let (turns, events) =
+                            (units::counted(usage.turns, "turn"), units::counted(usage.events, "event"));
+                        format!("{session} runs on {host}: {turns}, {events}")
+                    }
                 };
                 if now != told {
                     output.progress(&now);
@@ -127,8 +131,8 @@ async fn ended(client: &Client, output: &Output, session: &str) -> Result<EndedS
 /// One sentence on how a session ended, and one on why.
 pub(super) fn account(ended: &EndedSession) -> String {
     let ran = units::seconds(ended.duration_ms as f64 / 1000.0);
-    let turns = ended.usage.map_or(0, |usage| usage.turns);
-    let mut text = format!("{} {}: {} after {ran}, {turns} turns\n", ended.session_id, ended.status, ended.reason);
+    let turns = units::counted(ended.usage.map_or(0, |usage| usage.turns), "turn");
+    let mut text = format!("{} {}: {} after {ran}, {turns}\n", ended.session_id, ended.status, ended.reason);
     if let Some(error) = &ended.error {
         text.push_str(&format!("  {}\n", super::table::harmless(error)));
     }

@@ -7,11 +7,14 @@ use openrtc_control_api::DrainStatus;
 use super::client::{Client, Patience};
 use super::exit::{CliError, Exit};
 use super::output::Output;
+use super::units;
 
 async fn order(client: &Client, output: &Output, path: &str, what: &str) -> Result<Exit, CliError> {
     let status: DrainStatus = client.post(path, &serde_json::json!({}), Patience::Usual).await?;
     output.result(&status, |_, status| {
-        format!("{what}: {} sessions and {} hosts are left\n", status.active_sessions, status.hosts)
+        let (sessions, hosts) =
+            (units::counted(status.active_sessions, "session"), units::counted(status.hosts, "host"));
+        format!("{what}: {sessions} and {hosts} left\n")
     })?;
     Ok(Exit::Ok)
 }

@@ -58,7 +58,7 @@ pub(super) async fn perform(command: Command, client: &Client, output: &Output) 
     let path = format!("/v1/tenants/{tenant}/{order}");
     let tenant: Tenant = client.post(&path, &serde_json::json!({}), Patience::Usual).await?;
     output.result(&tenant, |_, tenant| {
-        format!("{} is {}, with {} sessions\n", tenant.tenant, tenant.status, tenant.active_sessions)
+        format!("{} is {}, with {}\n", tenant.tenant, tenant.status, units::counted(tenant.active_sessions, "session"))
     })?;
     Ok(Exit::Ok)
 }

@@ -39,6 +39,14 @@ pub(super) fn or_dash<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }
 
+/// `1 session`, `2 sessions`.
+pub(super) fn counted(count: impl Into<u64>, noun: &str) -> String {
+    match count.into() {
+        1 => format!("1 {noun}"),
+        count => format!("{count} {noun}s"),
+    }
+}
+
 /// `3/50`, or `3` without a cap.
 pub(super) fn of(count: u32, cap: Option<u32>) -> String {
     cap.map_or_else(|| count.to_string(), |cap| format!("{count}/{cap}"))
@@ -54,6 +62,7 @@ mod tests {
         assert_eq!(bytes(u64::MAX), "16777216.0 TiB");
         let shown: Vec<_> = [0.34, 7.25, 185.0, 7_440.0, 270_000.0].map(seconds).into();
         assert_eq!(shown, ["340 ms", "7.2 s", "3m05s", "2h04m", "3d03h"]);
+        assert_eq!((counted(1_u32, "turn"), counted(0_u32, "turn")), ("1 turn".into(), "0 turns".into()));
         assert_eq!((of(3, Some(50)), of(3, None)), ("3/50".into(), "3".into()));
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::State;
-use openrtc_control_api::{SessionRow, Snapshot, TopLine, Worker};
+use openrtc_control_api::{Observer, SessionRow, Snapshot, TopLine, Worker};
 use openrtc_ipc::TenantId;
 use openrtc_policy::{RejectReason, Status};
 use serde::Deserialize;
@@ -16,6 +16,7 @@ use super::refusal::Refusal;
 use super::request::{With, name};
 use super::world::World;
 use super::{agent, breaker, host, machine, session, tenant};
+use crate::observer::ObserverTally;
 use crate::sources::Stopping;
 
 /// Everything, of one tenant or of all.
@@ -52,7 +53,13 @@ pub async fn snapshot(world: &World, only: Option<&TenantId>) -> Result<Snapshot
         breakers: breaker::breakers(view, only),
         rejections: RejectReason::ALL.into_iter().map(count).collect(),
         walls: world.about.doctor.walls.clone(),
+        observers: world.fanout.tallies().into_iter().map(observer).collect(),
     })
+}
+
+fn observer(tally: ObserverTally) -> Observer {
+    let ObserverTally { name, taken, dropped, failed, panicked, timed_out, queued, busy_ms } = tally;
+    Observer { name, taken, dropped, failed, panicked, timed_out, queued, busy_ms }
 }
 
 /// The error of the last session that failed.

@@ -16,6 +16,7 @@ use super::refusal::Refusal;
 use super::view::PolicyView;
 use crate::host::Registry;
 use crate::ledger::{EndedSession, Ledger};
+use crate::observer::Fanout;
 use crate::sources::{Handle, Stopping};
 use openrtc_policy::Policy;
 
@@ -43,6 +44,7 @@ pub struct World {
     pub(super) handle: Handle,
     pub(super) hosts: Registry,
     pub(super) ledger: Ledger,
+    pub(super) fanout: Fanout,
     pub(super) about: Arc<About>,
     pub(super) machine: Machine,
     pub(super) started: Instant,
@@ -52,11 +54,12 @@ pub struct World {
 
 impl World {
     /// The world as of now.
-    pub fn new(handle: Handle, hosts: Registry, ledger: Ledger, about: About) -> Self {
+    pub fn new(handle: Handle, hosts: Registry, ledger: Ledger, fanout: Fanout, about: About) -> Self {
         Self {
             handle,
             hosts,
             ledger,
+            fanout,
             about: Arc::new(about),
             machine: Machine::default(),
             started: Instant::now(),
@@ -79,7 +82,7 @@ impl World {
 
     /// Gives an order. What is viewed after it was taken in order.
     pub(super) async fn order(&self, order: OperatorEvent) -> Result<(), Stopping> {
-        tracing::info!(?order, "operator's order");
+        tracing::info!("operator: {}", in_words(&order));
         self.handle.operator(order).await
     }
 
@@ -104,6 +107,22 @@ impl World {
             None => Some(end.await),
             Some(limit) => tokio::time::timeout(limit, end).await.ok(),
         }
+    }
+}
+
+/// An order as the log tells it.
+fn in_words(order: &OperatorEvent) -> String {
+    match order {
+        OperatorEvent::EndSession(session) => format!("end session {session}"),
+        OperatorEvent::KillHost(host) => format!("kill host {host}"),
+        OperatorEvent::SuspendTenant(tenant) => format!("suspend tenant {tenant}"),
+        OperatorEvent::ResumeTenant(tenant) => format!("resume tenant {tenant}"),
+        OperatorEvent::DrainTenant(tenant) => format!("drain tenant {tenant}"),
+        OperatorEvent::TripBreaker(tenant, None) => format!("open the breaker of tenant {tenant} for its cooldown"),
+        OperatorEvent::TripBreaker(tenant, Some(ms)) => format!("open the breaker of tenant {tenant} for {ms} ms"),
+        OperatorEvent::ResetBreaker(tenant) => format!("close the breaker of tenant {tenant}"),
+        OperatorEvent::Drain => "drain".to_owned(),
+        OperatorEvent::Shutdown => "shut down".to_owned(),
     }
 }
 

@@ -304,36 +304,24 @@ fn rejected(problem: Problem) -> Answer {
     Answer::Rejected { reason: problem.reason, retry_after_ms }
 }
 
-/// One line of the observer's file; `None` for lines about other things.
+/// One row of the observer's file; `None` of rows about other things.
 fn happening(line: &str) -> Option<Happening> {
-    let line: Value = serde_json::from_str(line).ok()?;
-    let payload = line.get("payload").unwrap_or(&line);
-    let field = |key: &str| payload.get(key).or_else(|| line.get(key));
-    let session = field("session_id")?.as_str()?.to_owned();
-    let at_unix_ms = field("at_unix_ms").and_then(Value::as_u64)?;
-    let named = ["event", "kind", "type"].iter().filter_map(|key| field(key)?.as_str());
-    let what = match named.clone().any(|name| name == "session_end") {
-        true => What::Ended,
-        false => what_happened(payload)?,
+    let row: Value = serde_json::from_str(line).ok()?;
+    let payload = &row["payload"];
+    let what = match row["kind"].as_str()? {
+        "session_end" => What::Ended,
+        "session_event" => match payload["type"].as_str()? {
+            "latency" => {
+                What::Latency { stage: payload["stage"].as_str()?.to_owned(), micros: payload["micros"].as_u64()? }
+            }
+            "turn" => What::Turn,
+            "custom" => What::Custom { name: payload["name"].as_str()?.to_owned(), data: payload["data"].clone() },
+            _ => return None,
+        },
+        _ => return None,
     };
-    Some(Happening { session, at_unix_ms, what })
-}
-
-/// Finds the session event in a payload by its fields, at whatever depth it stands.
-fn what_happened(value: &Value) -> Option<What> {
-    let object = value.as_object()?;
-    let string = |key: &str| object.get(key).and_then(Value::as_str);
-    if let (Some(stage), Some(micros)) = (string("stage"), object.get("micros").and_then(Value::as_u64)) {
-        return Some(What::Latency { stage: stage.to_owned(), micros });
-    }
-    if string("speaker").is_some() && object.contains_key("end_ms") {
-        return Some(What::Turn);
-    }
-    if let (Some(name), Some(data)) = (string("name"), object.get("data").or_else(|| object.get("json"))) {
-        let data = data.as_str().map_or_else(|| Ok(data.clone()), serde_json::from_str).ok()?;
-        return Some(What::Custom { name: name.to_owned(), data });
-    }
-    object.values().find_map(what_happened)
+    let session = row["session_id"].as_str()?.to_owned();
+    Some(Happening { session, at_unix_ms: row["at_unix_ms"].as_u64()?, what })
 }
 
 #[cfg(test)]
@@ -342,38 +330,30 @@ mod tests {
 
     use super::*;
 
-    fn line(event: Value) -> String {
-        json!({"schema_version": 2, "kind": "event", "seq": 1, "payload":
-            {"event": "session_event", "tenant": "acme", "session_id": "s-1-1", "at_unix_ms": 5, "payload": event}})
-        .to_string()
+    fn told(kind: &str, payload: Value) -> Option<What> {
+        let row = json!({"kind": kind, "tenant": "acme", "session_id": "s-1-1", "agent_name": "support",
+            "host": "h0.1", "at_unix_ms": 5, "payload": payload});
+        let happening = happening(&row.to_string())?;
+        assert_eq!((happening.session.as_str(), happening.at_unix_ms), ("s-1-1", 5));
+        Some(happening.what)
     }
 
     #[test]
-    fn events_are_understood_flat_and_in_envelopes() {
+    fn an_agents_events_are_understood() {
         let latency = What::Latency { stage: "frame".to_owned(), micros: 7 };
-        let inner = json!({"type": "latency", "stage": "frame", "micros": 7});
-        assert_eq!(happening(&line(inner)).unwrap().what, latency);
-        let flat = r#"{"event":"session_event","session_id":"s-1-1","at_unix_ms":5,"stage":"frame","micros":7}"#;
-        assert_eq!(happening(flat).unwrap().what, latency);
-        let turn = json!({"Turn": {"speaker": "user", "text": "", "start_ms": 1, "end_ms": 2}});
-        assert_eq!(happening(&line(turn)).unwrap().what, What::Turn);
+        assert_eq!(told("session_event", json!({"type": "latency", "stage": "frame", "micros": 7})), Some(latency));
+        let turn = json!({"type": "turn", "speaker": "user", "text": "", "start_ms": 1, "end_ms": 2});
+        assert_eq!(told("session_event", turn), Some(What::Turn));
+        let touched = What::Custom { name: "hog_touched".to_owned(), data: json!({"mb": 16}) };
+        let custom = json!({"type": "custom", "name": "hog_touched", "data": {"mb": 16}});
+        assert_eq!(told("session_event", custom), Some(touched));
     }
 
     #[test]
-    fn an_agents_own_event_is_read_as_json_and_as_json_text() {
-        let wanted = What::Custom { name: "hog_touched".to_owned(), data: json!({"mb": 16}) };
-        for carried in [json!({"name": "hog_touched", "data": {"mb": 16}}), {
-            json!({"Custom": {"name": "hog_touched", "json": "{\"mb\":16}"}})
-        }] {
-            assert_eq!(happening(&line(carried)).unwrap().what, wanted);
-        }
-    }
-
-    #[test]
-    fn an_end_is_known_by_its_kind_and_other_lines_are_passed_over() {
-        let end = r#"{"kind":"session_end","session_id":"s-1-1","at_unix_ms":9,"status":"failed"}"#;
-        assert_eq!(happening(end).unwrap().what, What::Ended);
-        assert_eq!(happening(r#"{"kind":"host_up","tenant":"acme","at_unix_ms":9}"#), None);
+    fn an_end_is_known_by_its_kind_and_other_rows_are_passed_over() {
+        assert_eq!(told("session_end", json!({"status": "failed"})), Some(What::Ended));
+        assert_eq!(told("session_event", json!({"type": "state", "state": "listening"})), None);
+        assert_eq!(told("host_up", json!({})), None);
         assert_eq!(happening("{\"kind\":\"sess"), None);
     }
 }

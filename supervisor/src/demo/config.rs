@@ -60,6 +60,7 @@ pub fn of_run(paths: Paths<'_>, cores: usize) -> String {
 unknown_tenant    = "reject"
 missing_tenant    = "reject"
 restart_backoff_s = [1]
+drain_timeout_s   = 1
 runtime_dir       = {run}
 state_dir         = {state}
 

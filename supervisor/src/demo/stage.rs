@@ -19,6 +19,7 @@ use tokio::process::{Child, Command};
 use super::client::Client;
 use super::config::{self, Paths};
 use super::synth::{self, Recording};
+use crate::sys::parent;
 
 /// Longest path of the temporary directory's parent, in bytes: a socket's path may have 107.
 const PARENT_BYTES_MAX: usize = 64;
@@ -274,13 +275,15 @@ impl Stage {
 }
 
 /// Starts the supervisor with nothing of our environment but `PATH`, in a process group of its own, so that Ctrl-C
-/// reaches only the demo.
+/// reaches only the demo. It ends with the demo, whatever ends that: spawned from the main thread, which stays to the
+/// end.
 fn start(executable: &Path, dir: &Path, run: &Path) -> Result<Child, StageError> {
     let log_path = dir.join("supervisor.log");
     let log = fs::File::create(&log_path).map_err(file_error("create", &log_path))?;
     let log_too = log.try_clone().map_err(file_error("share", &log_path))?;
     let path: Option<OsString> = std::env::var_os("PATH");
-    Command::new(executable)
+    let mut command = Command::new(executable);
+    command
         .arg("run")
         .arg("--config")
         .arg(dir.join("openrtc-supervisor.toml"))
@@ -293,9 +296,9 @@ fn start(executable: &Path, dir: &Path, run: &Path) -> Result<Child, StageError>
         .stdout(log_too)
         .stderr(log)
         .process_group(0)
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(file_error("start", executable))
+        .kill_on_drop(true);
+    parent::terminate_with_us(command.as_std_mut());
+    command.spawn().map_err(file_error("start", executable))
 }
 
 /// Fails early if the directory to keep the agency in is in use.

@@ -3,37 +3,29 @@
 //! Owns: the order in which a death is looked at. Never: reaps before the counters were read, or leaves a process of the
 //! tree behind unsaid.
 
+use std::error::Error;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use openrtc_policy::{Exit, HostPlan, Intent, attribute};
+use openrtc_policy::bounds::TREE_KILL_MS;
+use openrtc_policy::{Exit, Intent, attribute};
 
-use super::HostContext;
-use super::birth::SharedWall;
 use super::output::OutputTail;
 use super::reap::{self, Death};
-use super::record::HostRecord;
+use super::task::{HostTask, SharedWall};
 use super::tree::{self, Swept};
+use super::work_dir;
 use crate::spawn::Process;
-use crate::wall::{Counters, Swept as Emptied};
-
-/// Longest time that killing a tree may take before what is left is reported.
-const TREE_LIMIT: Duration = Duration::from_secs(5);
+use crate::wall::{Counters, Raised, Swept as Emptied};
 
 /// Looks at a host that has ended, kills what hung on it, reaps it and names its death.
-pub async fn bury(
-    context: &HostContext,
-    plan: &HostPlan,
-    record: &Arc<HostRecord>,
-    process: &Process,
-    wall: &SharedWall,
-    output: Option<OutputTail>,
-) -> Exit {
-    let (wall, corpse) = (Arc::clone(wall), process.clone());
+pub async fn bury(task: &HostTask, output: Option<OutputTail>) -> Exit {
+    let HostTask { context, plan, record, .. } = task;
+    let (wall, corpse) = (Arc::clone(&task.wall), task.process.clone());
     let looked = tokio::task::spawn_blocking(move || look(&wall, &corpse)).await;
     let (death, counters, swept) = looked.unwrap_or((Death::UNREADABLE, Counters::default(), Swept::default()));
     if swept.left > 0 {
-        tracing::error!(host = %plan.host, tenant = %plan.tenant, left = swept.left, "processes of the host could not be killed");
+        tracing::error!(host = %plan.host, tenant = %plan.tenant, left = swept.left, "processes could not be killed");
     }
     let last_stderr = match output {
         Some(output) => output.finish().await,
@@ -43,10 +35,13 @@ pub async fn bury(
     let exit = attribute(&evidence);
     context.morgue.lay(plan.host, evidence);
     context.registry.leave(plan.host);
+    if let Err(error) = work_dir::remove(&task.work_dir) {
+        tracing::warn!(host = %plan.host, error = &error as &dyn Error, "remove the host's directory");
+    }
     exit
 }
 
-/// Counters, then the tree, then the counters once more, then the reaping: a kill may come after the first look.
+/// The tree first, for the counters may grow until it is gone; the reaping last, for the pid is its own until then.
 fn look(wall: &SharedWall, process: &Process) -> (Death, Counters, Swept) {
     let mut wall = wall.lock().unwrap_or_else(PoisonError::into_inner);
     let kill_cgroup = wall.as_ref().map(|raised| {
@@ -55,11 +50,11 @@ fn look(wall: &SharedWall, process: &Process) -> (Death, Counters, Swept) {
             Emptied::SomeLeft => Err(std::io::ErrorKind::TimedOut.into()),
         }
     });
-    let swept = tree::kill_tree(process, kill_cgroup, TREE_LIMIT);
+    let swept = tree::kill_tree(process, kill_cgroup, Duration::from_millis(TREE_KILL_MS));
     let counters = wall.as_ref().map(|raised| raised.counters()).unwrap_or_default();
     let death = reap::reap(process).unwrap_or(Death::UNREADABLE);
-    if let Some(Err(error)) = wall.take().map(crate::wall::Raised::remove) {
-        tracing::warn!(pid = process.pid(), error = &error as &dyn std::error::Error, "remove the host's cgroup");
+    if let Some(Err(error)) = wall.take().map(Raised::remove) {
+        tracing::warn!(pid = process.pid(), error = &error as &dyn Error, "remove the host's cgroup");
     }
     (death, counters, swept)
 }

@@ -23,25 +23,23 @@ pub mod record;
 pub mod redact;
 pub mod sampling;
 pub mod serve;
+pub mod task;
 pub mod tree;
 pub mod work_dir;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use openrtc_ipc::{LogLevel, RuntimeName, TenantId};
-use openrtc_policy::HostPlan;
+use openrtc_ipc::{RuntimeName, TenantId};
 
 pub use record::{Gauges, HostRecord, Registry};
 
 use crate::config::Config;
-use crate::driver::Clock;
 use crate::ledger::Ledger;
-use crate::observer::{Fanout, LineSource, Stamp, Told};
+use crate::observer::Fanout;
 use crate::secrets::Vault;
 use crate::sources::Handle;
 use crate::spawn::Spawner;
-use crate::telemetry::unix_ms;
 use crate::wall::{ProgramFiles, Walls};
 
 /// What every host's task needs; one for the supervisor's life.
@@ -64,8 +62,6 @@ pub struct HostContext {
     pub morgue: morgue::Morgue,
     /// Who is told.
     pub fanout: Fanout,
-    /// The supervisor's clock.
-    pub clock: Clock,
     /// Parent of the hosts' own directories.
     pub work_root: PathBuf,
 }
@@ -80,13 +76,6 @@ impl HostContext {
             folders: Vec::new(),
             hidden: self.config.hidden_paths(),
         }
-    }
-
-    /// Passes on a line that a host reported of itself.
-    pub fn log(&self, plan: &HostPlan, level: LogLevel, message: &str) {
-        let stamp =
-            Stamp { tenant: plan.tenant.clone(), host: plan.host, session: None, agent: None, at_unix_ms: unix_ms() };
-        self.fanout.tell(Told::Line(stamp, LineSource::Report, level, message.to_owned()));
     }
 }
 

@@ -16,6 +16,8 @@ pub enum Order {
     EndSession(SessionId, &'static str),
     /// It gets no more sessions.
     Drain,
+    /// It is to end its sessions and exit.
+    Shutdown,
 }
 
 /// How a host is to end. The first intent is recorded; a kill may follow a terminate.

@@ -5,34 +5,26 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use openrtc_ipc::{AgentName, Command, Report, SessionEvent, SessionId};
-use openrtc_policy::bounds::ERROR_BYTES_MAX;
-use openrtc_policy::{HostEvent, HostPlan};
+use openrtc_ipc::{AgentName, Command, EndStatus, Report, SessionEvent, SessionId};
+use openrtc_policy::HostEvent;
+use openrtc_policy::bounds::{ERROR_BYTES_MAX, REPORTS_PER_S};
 use tokio::sync::mpsc;
 
-use super::HostContext;
-use super::birth::BirthFault;
+use super::birth::HostFault;
 use super::link::{Link, LinkFault};
 use super::liveness::Liveness;
 use super::order::Order;
 use super::rate::TokenBucket;
-use super::record::HostRecord;
-use super::redact::Redactor;
+use super::sampling;
+use super::task::HostTask;
 use crate::observer::{Stamp, Told};
-use crate::telemetry::unix_ms;
+use crate::sources::Stopping;
 
 /// A host that serves.
 pub struct Service {
-    /// What all hosts share.
-    pub context: Arc<HostContext>,
-    /// What it is for.
-    pub plan: HostPlan,
-    /// What is known of it.
-    pub record: Arc<HostRecord>,
-    /// Its own tenant's secrets, to be kept out of what it says.
-    pub redactor: Arc<Redactor>,
+    task: HostTask,
     sessions: BTreeMap<SessionId, AgentName>,
     liveness: Liveness,
     telemetry_rate: TokenBucket,
@@ -40,17 +32,19 @@ pub struct Service {
 
 impl Service {
     /// A host without sessions.
-    pub fn new(context: Arc<HostContext>, plan: HostPlan, record: Arc<HostRecord>, redactor: Arc<Redactor>) -> Self {
-        let liveness = Liveness::new(
-            Duration::from_millis(context.config.liveness.heartbeat_interval_ms),
-            context.config.rules.unresponsive_warn_ms,
-        );
-        let telemetry_rate = TokenBucket::new(openrtc_policy::bounds::REPORTS_PER_S, std::time::Instant::now());
-        Self { context, plan, record, redactor, sessions: BTreeMap::new(), liveness, telemetry_rate }
+    pub fn new(task: HostTask) -> Self {
+        let config = &task.context.config;
+        let heartbeat = Duration::from_millis(config.liveness.heartbeat_interval_ms);
+        Self {
+            liveness: Liveness::new(heartbeat, config.rules.unresponsive_warn_ms),
+            telemetry_rate: TokenBucket::new(REPORTS_PER_S, Instant::now()),
+            sessions: BTreeMap::new(),
+            task,
+        }
     }
 
     /// Serves until the channel fails.
-    pub async fn run(mut self, link: &mut Link, orders: &mut mpsc::Receiver<Order>) -> Result<(), BirthFault> {
+    pub async fn run(mut self, link: &mut Link, orders: &mut mpsc::Receiver<Order>) -> Result<(), HostFault> {
         loop {
             let room = link.has_room();
             tokio::select! {
@@ -58,7 +52,7 @@ impl Service {
                 Some(order) = orders.recv(), if room => self.obey(link, order)?,
                 beat = self.liveness.next() => {
                     if let Some(event) = self.liveness.beat(beat, |nonce| link.command(&Command::Ping { nonce }, None))? {
-                        self.context.handle.host(self.plan.host, event).await?;
+                        self.tell(event).await?;
                     }
                 }
             }
@@ -70,7 +64,7 @@ impl Service {
         match order {
             Order::StartSession(info, recording) => {
                 self.sessions.insert(info.session, info.agent.clone());
-                self.record.set_working(true);
+                self.task.record.set_working(true);
                 let input = recording.is_some();
                 link.command(&Command::StartSession { info: *info, input }, recording)
             }
@@ -78,47 +72,57 @@ impl Service {
                 link.command(&Command::EndSession { session, reason: reason.to_owned() }, None)
             }
             Order::Drain => link.command(&Command::Drain, None),
+            Order::Shutdown => {
+                let grace_ms = self.task.context.config.rules.terminate_grace_ms;
+                link.command(&Command::Shutdown { grace_ms }, None)
+            }
         }
     }
 
-    async fn hear(&mut self, report: Report) -> Result<(), BirthFault> {
-        let host = self.plan.host;
+    async fn hear(&mut self, report: Report) -> Result<(), HostFault> {
+        let host = self.task.plan.host;
         match report {
             Report::SessionStarted { session } => {
                 self.own(session)?;
-                if let Some(live) = self.context.ledger.live(session) {
-                    self.context.fanout.tell(Told::SessionStarted(Arc::new(live.info), host));
+                if let Some(live) = self.task.context.ledger.live(session) {
+                    self.task.context.fanout.tell(Told::SessionStarted(Arc::new(live.info), host));
                 }
-                self.context.handle.host(host, HostEvent::SessionStarted(session)).await?;
+                self.tell(HostEvent::SessionStarted(session)).await?;
             }
             Report::SessionRerouted { session, agent } => {
                 self.own(session)?;
                 self.sessions.insert(session, agent.clone());
-                self.context.handle.host(host, HostEvent::SessionRerouted(session, agent)).await?;
+                self.tell(HostEvent::SessionRerouted(session, agent)).await?;
             }
             Report::SessionEvent { session, event } => self.telemetry(session, event)?,
             Report::SessionEnded { session, status, error } => {
                 self.own(session)?;
                 self.sessions.remove(&session);
-                self.record.set_working(!self.sessions.is_empty());
-                let error = error.map(|error| self.redactor.redact_cut(&error, ERROR_BYTES_MAX).into_owned());
-                self.context.handle.host(host, HostEvent::SessionEnded { session, status, error }).await?;
+                self.task.record.set_working(!self.sessions.is_empty());
+                if status == EndStatus::Failed
+                    && let Some(intent) = sampling::killed_by_kernel(&self.task).await
+                {
+                    // The kernel took the session's program, and the host that says "failed" is all that is left.
+                    return Err(HostFault::Breached(intent));
+                }
+                let error = error.map(|error| self.task.redactor.redact_cut(&error, ERROR_BYTES_MAX).into_owned());
+                self.tell(HostEvent::SessionEnded { session, status, error }).await?;
             }
             Report::Log { level, message } => {
                 if self.admits_telemetry() {
-                    self.context.log(&self.plan, level, &self.redactor.redact(&message));
+                    self.task.log(level, &message);
                 }
             }
-            Report::Snapshot(snapshot) => self.record.set_snapshot(snapshot),
+            Report::Snapshot(snapshot) => self.task.record.set_snapshot(snapshot),
             Report::Pong { nonce } => {
                 if let Some((event, micros)) = self.liveness.pong(nonce)? {
-                    self.record.gauge(|gauges| gauges.ping_micros = micros);
+                    self.task.record.gauge(|gauges| gauges.ping_micros = micros);
                     if let Some(event) = event {
-                        self.context.handle.host(host, event).await?;
+                        self.tell(event).await?;
                     }
                 }
             }
-            Report::Bye { .. } => self.context.handle.host(host, HostEvent::Leaving).await?,
+            Report::Bye { .. } => self.tell(HostEvent::Leaving).await?,
             Report::Hello(_) | Report::Launched { .. } | Report::SetupFailed { .. } | Report::Ready { .. } => {
                 return Err(LinkFault::Violation { kind: "phase" }.into());
             }
@@ -126,14 +130,18 @@ impl Service {
         Ok(())
     }
 
+    async fn tell(&self, event: HostEvent) -> Result<(), Stopping> {
+        self.task.context.handle.host(self.task.plan.host, event).await
+    }
+
     fn own(&self, session: SessionId) -> Result<&AgentName, LinkFault> {
         self.sessions.get(&session).ok_or(LinkFault::Violation { kind: "ownership" })
     }
 
     fn admits_telemetry(&mut self) -> bool {
-        let admitted = self.telemetry_rate.take(std::time::Instant::now(), 1);
+        let admitted = self.telemetry_rate.take(Instant::now(), 1);
         if !admitted {
-            self.record.gauge(|gauges| gauges.dropped += 1);
+            self.task.record.gauge(|gauges| gauges.dropped += 1);
         }
         admitted
     }
@@ -144,16 +152,10 @@ impl Service {
         if !self.admits_telemetry() {
             return Ok(());
         }
-        self.redactor.redact_event(&mut event);
-        self.context.ledger.note(session, self.plan.host, &event);
-        let stamp = Stamp {
-            tenant: self.plan.tenant.clone(),
-            host: self.plan.host,
-            session: Some(session),
-            agent: Some(agent),
-            at_unix_ms: unix_ms(),
-        };
-        self.context.fanout.tell(Told::SessionEvent(stamp, Arc::new(event)));
+        self.task.redactor.redact_event(&mut event);
+        self.task.context.ledger.note(session, self.task.plan.host, &event);
+        let stamp = Stamp { session: Some(session), agent: Some(agent), ..self.task.stamp() };
+        self.task.context.fanout.tell(Told::SessionEvent(stamp, Arc::new(event)));
         Ok(())
     }
 }

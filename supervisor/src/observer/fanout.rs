@@ -65,7 +65,7 @@ pub struct AddError {
 }
 
 /// What became of everything that one observer was told, for snapshots.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObserverTally {
     /// Its name.
     pub name: String,

@@ -166,7 +166,7 @@ impl Governor {
             }
             Means::IdleClass => {
                 let threads = proc::threads(pid);
-                threads.into_iter().fold(false, |any, tid| sched::set_class(tid, class).is_ok() || any)
+                threads.into_iter().filter(|tid| sched::set_class(*tid, class).is_ok()).count() > 0
             }
         }
     }

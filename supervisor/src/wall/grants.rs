@@ -68,7 +68,7 @@ pub(super) fn of(spec: &WallSpec, program: &ProgramFiles, work_dir: &Path) -> Ve
     for path in &spec.write_paths {
         grants.walk(path, FileAccess::Write, Dots::Granted);
     }
-    // It is made for the identity that is chosen with these grants, so it need not exist yet.
+    // It may be made after this.
     grants.list.push(FileGrant { path: work_dir.to_owned(), access: FileAccess::Write });
     grants.list
 }

@@ -289,4 +289,69 @@ mod tests {
         assert_eq!(owner_of("ort-acme"), None);
         assert_eq!(owner_of("user.slice"), None);
     }
+
+    struct Sleeper(std::process::Child);
+
+    impl Sleeper {
+        fn new() -> Self {
+            Self(std::process::Command::new("sleep").arg("600").spawn().unwrap())
+        }
+
+        fn enter(&self, group: &Path) {
+            Directory(group.to_owned()).write("cgroup.procs", &self.0.id().to_string()).unwrap();
+        }
+    }
+
+    impl Drop for Sleeper {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    #[test]
+    fn what_a_dead_supervisor_left_is_swept_and_what_a_living_one_holds_is_not() {
+        let hierarchies = Hierarchies::of_this_process().unwrap();
+        let Some(parent) = hierarchies.v1.get("pids").filter(|parent| writable(parent)) else {
+            return println!("SKIP: no cgroup v1 that we may write");
+        };
+        let mut sleeper = Sleeper::new();
+        // A pid that cannot be: the kernel's largest is 2^22.
+        let name = |nth: u32| format!("ort-{}-{}", 5_000_000 + std::process::id(), nth);
+        let (dead, held) = (parent.join(name(1)), parent.join(name(2)));
+        std::fs::create_dir_all(dead.join("h1.1")).unwrap();
+        std::fs::create_dir_all(held.join("h1.1")).unwrap();
+        sleeper.enter(&dead.join("h1.1"));
+        let lock = lock(&held).unwrap();
+        sweep_dead(parent, &cgroup_v1::sweep);
+        assert!(!dead.exists(), "swept");
+        assert!(!sleeper.0.wait().unwrap().success(), "killed");
+        assert!(held.join("h1.1").exists(), "held");
+        drop(lock);
+        sweep_dead(parent, &cgroup_v1::sweep);
+        assert!(!held.exists(), "let go");
+    }
+
+    #[test]
+    fn whoever_shares_our_v2_group_is_moved_out_of_the_way() {
+        let root = Path::new("/sys/fs/cgroup/unified");
+        let own = root.join(format!("ort-test-{}-own", std::process::id()));
+        if std::fs::create_dir(&own).is_err() {
+            return println!("SKIP: no cgroup v2 that we may write");
+        }
+        let sleeper = Sleeper::new();
+        sleeper.enter(&own);
+        let none = Controllers { version: "cgroup v2", memory: false, cpu: false, pids: false };
+        let place = prepare_v2(&own, none, false).unwrap();
+        let listed = |path: &Path| std::fs::read_to_string(path.join("cgroup.procs")).unwrap();
+        let moved = own.join(format!("{}.self", own_name()));
+        assert_eq!(listed(&own), "");
+        assert_eq!(listed(&moved).trim(), sleeper.0.id().to_string());
+        let Place::V2 { place: found, .. } = &place else { panic!("{place:?}") };
+        assert_eq!(found.base, own.join(own_name()));
+        drop(sleeper);
+        drop(place);
+        assert!(!moved.exists(), "gone with us");
+        std::fs::remove_dir(own).unwrap();
+    }
 }

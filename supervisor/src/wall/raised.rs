@@ -14,7 +14,7 @@ use super::cpu::Governor;
 use super::error::WallError;
 use super::machine::Machine;
 use super::rlimits::Wanted;
-use super::sampler::Sampler;
+use super::sampler::{Sampler, Usage};
 
 /// What a host uses, and which of its walls it has met.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -111,7 +111,8 @@ impl Raised {
             group.and_then(Group::pids),
         );
         let complete = by_group.0.is_some() && by_group.1.is_some() && by_group.2.is_some();
-        let walked = (!complete || self.governor.is_some()).then(|| self.sampler.sample(now)).unwrap_or_default();
+        let must_walk = !complete || self.governor.is_some();
+        let walked = if must_walk { self.sampler.sample(now) } else { Usage::default() };
         let memory_bytes = by_group.0.unwrap_or(walked.memory_bytes);
         let cpu_micros = by_group.1.unwrap_or(walked.cpu_micros);
         let processes = by_group.2.unwrap_or(walked.processes);

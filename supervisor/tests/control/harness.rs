@@ -21,6 +21,7 @@ use openrtc_supervisor::cli::find::Candidate;
 use openrtc_supervisor::control::{About, BreakerView, Control, PolicyView, Settings, TenantView, World};
 use openrtc_supervisor::host::{HostRecord, Registry};
 use openrtc_supervisor::ledger::Ledger;
+use openrtc_supervisor::observer::Fanout;
 use openrtc_supervisor::sources::{Handle, Input};
 use tokio::sync::{mpsc, oneshot};
 
@@ -77,7 +78,7 @@ impl Server {
             kill_wait_ms: 10_000,
             doctor: openrtc_control_api::DoctorReport::default(),
         };
-        let world = World::new(handle, hosts.clone(), ledger.clone(), about).reading(view);
+        let world = World::new(handle, hosts.clone(), ledger.clone(), Fanout::default(), about).reading(view);
         let (stop, stopped) = oneshot::channel();
         let done = tokio::spawn(control.serve(world, async {
             let _ = stopped.await;

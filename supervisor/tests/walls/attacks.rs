@@ -14,7 +14,7 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit, setpriority_process};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 /// `<victim pid> <sibling pid> <socket> <directory> <address of a secret in the sibling>`; one line `name=ok|error` each.
-pub fn all(arguments: &[String]) -> String {
+pub(crate) fn all(arguments: &[String]) -> String {
     let victim: i32 = arguments[0].parse().expect("a pid");
     let sibling: i32 = arguments[1].parse().expect("a pid");
     let (socket, directory) = (&arguments[2], &arguments[3]);

@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command as Process};
 
-use openrtc_ipc::{CpuMax, Evidence, RunAs, Wall, WallSpec, WallState};
+use openrtc_ipc::{CpuMax, DataMax, Evidence, RunAs, Wall, WallSpec, WallState};
 use openrtc_supervisor::config::wall::CgroupMode;
 use openrtc_supervisor::wall::{Swept, WallError, Walls};
 
@@ -20,12 +20,13 @@ macro_rules! cases {
     ($($name:ident),* $(,)?) => { &[$((stringify!($name), $name)),*] };
 }
 
-pub const ALL: &[Case] = cases![
+pub(crate) const ALL: &[Case] = cases![
     without_walls_every_attack_succeeds,
     with_walls_every_attack_fails,
     with_equal_uids_every_attack_fails,
     an_ordinary_user_has_the_same_walls,
     every_wall_is_proved_before_the_green_light,
+    a_zygotes_child_completes_the_walls_it_inherits,
     a_missing_required_wall_refuses_the_host,
     a_hog_in_a_cgroup_is_killed_by_the_kernel_and_counted,
     a_program_killed_in_a_group_shows_while_the_host_lives,
@@ -176,6 +177,22 @@ fn every_wall_is_proved_before_the_green_light() {
     }
 }
 
+fn a_zygotes_child_completes_the_walls_it_inherits() {
+    let work = open_dir();
+    let act = ["wait".to_owned(), "zygote".to_owned()];
+    let host = walled(&walls(CgroupMode::Off), &spec(), "acme", work.path(), &act);
+    let status = std::fs::read_to_string(format!("/proc/{}/status", host.pid())).unwrap();
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned();
+    assert_eq!((field("Seccomp_filters:").as_str(), field("NoNewPrivs:").as_str()), ("2", "1"));
+    for set in ["CapInh:", "CapPrm:", "CapEff:", "CapAmb:"] {
+        assert_eq!(field(set), "0000000000000000", "{set}");
+    }
+    if is_root() {
+        assert_eq!(field("CapBnd:"), "0000000000000000");
+        assert_ne!(field("Uid:").split_ascii_whitespace().next(), Some("0"));
+    }
+}
+
 fn a_missing_required_wall_refuses_the_host() {
     let work = open_dir();
     let wanted = WallSpec { require: vec![Wall::Landlock, Wall::Network], ..spec() };
@@ -307,7 +324,7 @@ fn languages_still_run_behind_the_walls() {
             println!("  SKIP: no {program}");
             continue;
         }
-        let roomy = WallSpec { memory_bytes_max: Some(1 << 30), ..spec() };
+        let roomy = WallSpec { memory_bytes_max: Some(1 << 30), data_max: DataMax::Auto, ..spec() };
         let act = ["exec", program, flag, text].map(str::to_owned);
         let mut host = walled(&walls(CgroupMode::Auto), &roomy, "acme", work.path(), &act);
         let mut said = String::new();

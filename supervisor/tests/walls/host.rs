@@ -22,7 +22,14 @@ fn channel() -> Channel {
 }
 
 /// `what` and its arguments, done after the green light.
-pub fn run(what: &[String]) -> ExitCode {
+pub(crate) fn run(what: &[String]) -> ExitCode {
+    // As if a zygote had forked it: what a fork inherits is the same process's here.
+    let inherited = if what.iter().any(|word| word == "zygote") {
+        lockdown::preset_zygote().expect("preset the zygote");
+        Inherited::Zygote
+    } else {
+        Inherited::Nothing
+    };
     let mut channel = channel();
     let hello = Hello { protocol: PROTOCOL, program: "walls".into(), version: "0".into() };
     channel.report(&Report::Hello(hello)).expect("say hello");
@@ -31,7 +38,7 @@ pub fn run(what: &[String]) -> ExitCode {
         keep = touched(bytes.parse().expect("bytes"));
     }
     let Ok(Command::Welcome(welcome)) = channel.command() else { panic!("no welcome") };
-    let walls = match welcome.lockdown.map(|lockdown| lockdown::apply(&lockdown, Inherited::Nothing)) {
+    let walls = match welcome.lockdown.map(|lockdown| lockdown::apply(&lockdown, inherited)) {
         None => Vec::new(),
         Some(Ok(walls)) => walls,
         Some(Err(error)) => {

@@ -20,12 +20,12 @@ use openrtc_supervisor::config::wall::{CgroupMode, CgroupSettings, UidSettings};
 use openrtc_supervisor::wall::{ProgramFiles, Raised, Sample, WallError, Walls, make_work_dir};
 
 /// Generous: nothing here takes a second on an idle machine.
-pub const DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 static HOSTS: AtomicU32 = AtomicU32::new(1);
 
 /// The defaults of decision W10, with a memory wall that a test can reach.
-pub fn spec() -> WallSpec {
+pub(crate) fn spec() -> WallSpec {
     WallSpec {
         memory_bytes_max: Some(64 << 20),
         memory_warn_pct: 80,
@@ -51,24 +51,24 @@ pub fn spec() -> WallSpec {
 }
 
 /// What this machine can do, with or without cgroups.
-pub fn walls(mode: CgroupMode) -> Walls {
+pub(crate) fn walls(mode: CgroupMode) -> Walls {
     Walls::detect(&CgroupSettings { mode, parent: None }, &UidSettings::default())
 }
 
 /// A host process, killed with its group when dropped.
-pub struct Host {
-    pub child: Child,
+pub(crate) struct Host {
+    pub(crate) child: Child,
     channel: UnixStream,
     reader: FrameReader,
-    pub raised: Option<Raised>,
-    pub statuses: Vec<WallStatus>,
-    pub reports: Vec<WallReport>,
-    pub lockdown: Option<Lockdown>,
+    pub(crate) raised: Option<Raised>,
+    pub(crate) statuses: Vec<WallStatus>,
+    pub(crate) reports: Vec<WallReport>,
+    pub(crate) lockdown: Option<Lockdown>,
 }
 
 impl Host {
     /// Starts a host that will do this after the green light. It has said nothing yet.
-    pub fn born(act: &[&str]) -> Self {
+    pub(crate) fn born(act: &[&str]) -> Self {
         let (ours, theirs) = UnixStream::pair().unwrap();
         // In a session of its own, as the spawner makes them; `setsid` execs.
         let mut command = Process::new("setsid");
@@ -91,7 +91,13 @@ impl Host {
     }
 
     /// A host with all of its walls, or what stood in their way.
-    pub fn walled(walls: &Walls, spec: &WallSpec, tenant: &str, work: &Path, act: &[&str]) -> Result<Self, WallError> {
+    pub(crate) fn walled(
+        walls: &Walls,
+        spec: &WallSpec,
+        tenant: &str,
+        work: &Path,
+        act: &[&str],
+    ) -> Result<Self, WallError> {
         let mut host = Self::born(act);
         let tenant = TenantId::parse(tenant).unwrap();
         let id = HostId { index: HOSTS.fetch_add(1, Ordering::Relaxed), generation: 1 };
@@ -118,7 +124,7 @@ impl Host {
     }
 
     /// A host without walls: the control.
-    pub fn bare(act: &[&str]) -> Self {
+    pub(crate) fn bare(act: &[&str]) -> Self {
         let mut host = Self::born(act);
         host.welcome(TenantId::parse("bare").unwrap(), HostId { index: 0, generation: 0 }, None);
         assert!(matches!(host.report(), Report::Launched { .. }));
@@ -126,7 +132,7 @@ impl Host {
         host
     }
 
-    pub fn pid(&self) -> i32 {
+    pub(crate) fn pid(&self) -> i32 {
         i32::try_from(self.child.id()).unwrap()
     }
 
@@ -151,13 +157,13 @@ impl Host {
     }
 
     /// Waits until it says that it has done what it was made for.
-    pub fn await_done(&mut self) {
+    pub(crate) fn await_done(&mut self) {
         let mut lines = BufReader::new(self.child.stdout.as_mut().unwrap()).lines();
         assert_eq!(lines.next().expect("a line").unwrap(), "done");
     }
 
     /// Closes the channel and reads all it wrote.
-    pub fn finish(mut self) -> String {
+    pub(crate) fn finish(mut self) -> String {
         self.channel.shutdown(std::net::Shutdown::Both).unwrap();
         let mut text = String::new();
         self.child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
@@ -165,7 +171,7 @@ impl Host {
     }
 
     /// Samples until this is so.
-    pub fn sample_until(&mut self, what: &str, wanted: impl Fn(&Sample) -> bool) -> Sample {
+    pub(crate) fn sample_until(&mut self, what: &str, wanted: impl Fn(&Sample) -> bool) -> Sample {
         let start = Instant::now();
         loop {
             let sample = self.raised.as_mut().unwrap().sample();
@@ -178,7 +184,7 @@ impl Host {
     }
 
     /// How one of its walls stands.
-    pub fn state(&self, name: &str) -> String {
+    pub(crate) fn state(&self, name: &str) -> String {
         let status = self.statuses.iter().find(|status| status.wall.name() == name);
         format!("{:?}", status.expect("that wall").state)
     }

@@ -159,3 +159,97 @@ pub(super) fn restrict(inherited: Inherited, unix_sockets: bool) -> Result<WallR
     let sockets = if unix_sockets { ", unix sockets allowed" } else { "" };
     Ok(WallReport { wall: Wall::Seccomp, state: WallState::Kernel(format!("deny filter, two parts{sockets}")) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::program::tests::{Verdict, run};
+    use super::*;
+
+    fn inherited(call: c_long, arguments: [u64; 6]) -> Verdict {
+        run(&inherited_part().finish(), call, arguments)
+    }
+
+    fn child(call: c_long, arguments: [u64; 6]) -> Verdict {
+        run(&child_part(false).finish(), call, arguments)
+    }
+
+    const NONE: [u64; 6] = [0; 6];
+
+    #[test]
+    fn every_listed_call_is_denied_and_ordinary_ones_are_not() {
+        for call in DENIED.iter().chain(DENIED_HERE) {
+            assert_eq!(inherited(*call, NONE), Verdict::Errno(libc::EPERM), "{call}");
+        }
+        for call in NOT_IMPLEMENTED {
+            assert_eq!(inherited(*call, NONE), Verdict::Errno(libc::ENOSYS), "{call}");
+        }
+        let ordinary = [libc::SYS_read, libc::SYS_openat, libc::SYS_mmap, libc::SYS_execve, libc::SYS_futex];
+        for call in ordinary.into_iter().chain([libc::SYS_clone3, libc::SYS_prctl, libc::SYS_socket]) {
+            assert_eq!(inherited(call, [1; 6]), Verdict::Allow, "{call}");
+        }
+    }
+
+    #[test]
+    fn limits_and_scheduling_are_ones_own_only() {
+        for deny in OWN_ONLY {
+            assert_eq!(inherited(deny.call, [0, 0, 7, 7, 7, 7]), Verdict::Allow, "{deny:?}");
+            assert_eq!(inherited(deny.call, [4321, 0, 7, 7, 7, 7]), Verdict::Errno(libc::EPERM), "{deny:?}");
+        }
+        // setpriority(PRIO_USER, 0) is everybody of our uid; (PRIO_PROCESS, pid) is somebody else.
+        let of = |which, who| inherited(libc::SYS_setpriority, [which, who, 5, 0, 0, 0]);
+        assert_eq!((of(2, 0), of(0, 99)), (Verdict::Errno(libc::EPERM), Verdict::Errno(libc::EPERM)));
+        // The kernel takes the low word of a pid; so does the filter.
+        assert_eq!(inherited(libc::SYS_prlimit64, [1 << 32, 0, 0, 0, 0, 0]), Verdict::Allow);
+        assert_eq!(inherited(libc::SYS_prlimit64, [(1 << 32) | 9, 0, 0, 0, 0, 0]), Verdict::Errno(libc::EPERM));
+    }
+
+    #[test]
+    fn a_child_makes_no_siblings_and_no_user_namespaces() {
+        let thread =
+            (libc::CLONE_VM | libc::CLONE_FS | libc::CLONE_FILES | libc::CLONE_SIGHAND | libc::CLONE_THREAD) as u64;
+        let fork = libc::SIGCHLD as u64;
+        assert_eq!(child(libc::SYS_clone, [thread, 0, 0, 0, 0, 0]), Verdict::Allow);
+        assert_eq!(child(libc::SYS_clone, [fork, 0, 0, 0, 0, 0]), Verdict::Allow);
+        for flag in [libc::CLONE_PARENT, libc::CLONE_NEWUSER] {
+            assert_eq!(child(libc::SYS_clone, [flag as u64 | fork, 0, 0, 0, 0, 0]), Verdict::Errno(libc::EPERM));
+        }
+        assert_eq!(child(libc::SYS_clone3, NONE), Verdict::Errno(libc::ENOSYS));
+    }
+
+    #[test]
+    fn a_child_stays_non_dumpable_and_the_reaper_of_its_own() {
+        let prctl = |option: i32, value| child(libc::SYS_prctl, [option as u64, value, 0, 0, 0, 0]);
+        assert_eq!(prctl(libc::PR_SET_DUMPABLE, 1), Verdict::Errno(libc::EPERM));
+        assert_eq!(prctl(libc::PR_SET_DUMPABLE, 0), Verdict::Allow);
+        assert_eq!(prctl(libc::PR_SET_CHILD_SUBREAPER, 0), Verdict::Errno(libc::EPERM));
+        assert_eq!(prctl(libc::PR_SET_CHILD_SUBREAPER, 1), Verdict::Allow);
+        assert_eq!(prctl(libc::PR_SET_NAME, 1), Verdict::Allow);
+    }
+
+    #[test]
+    fn path_sockets_are_denied_unless_configured_and_stream_pairs_never() {
+        let unix = libc::AF_UNIX as u64;
+        let socket = |family: i32| child(libc::SYS_socket, [family as u64, 1, 0, 0, 0, 0]);
+        assert_eq!(socket(libc::AF_UNIX), Verdict::Errno(libc::EPERM));
+        assert_eq!((socket(libc::AF_INET), socket(libc::AF_INET6)), (Verdict::Allow, Verdict::Allow));
+        let pair = |kind: i32| child(libc::SYS_socketpair, [unix, kind as u64, 0, 0, 0, 0]);
+        assert_eq!(pair(libc::SOCK_STREAM | libc::SOCK_CLOEXEC), Verdict::Allow);
+        // The kernel makes a datagram socket of a raw one.
+        for kind in [libc::SOCK_DGRAM, libc::SOCK_DGRAM | libc::SOCK_NONBLOCK, libc::SOCK_RAW] {
+            assert_eq!(pair(kind), Verdict::Errno(libc::EPERM), "{kind}");
+        }
+        let configured = child_part(true).finish();
+        assert_eq!(run(&configured, libc::SYS_socket, [unix, 1, 0, 0, 0, 0]), Verdict::Allow);
+    }
+
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn other_call_conventions_do_not_slip_past() {
+        let x32 = 0x4000_0000 | libc::SYS_ptrace;
+        assert_eq!(inherited(x32, NONE), Verdict::Errno(libc::ENOSYS));
+        assert_eq!(child(x32, NONE), Verdict::Errno(libc::ENOSYS));
+        let i386 = 0x4000_0003;
+        let program = inherited_part().finish();
+        assert_eq!(super::program::tests::run_on(i386, &program, 1, NONE), Verdict::Kill);
+    }
+}

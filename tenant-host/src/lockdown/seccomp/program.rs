@@ -181,3 +181,56 @@ impl Part {
         self.code
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// What a filter says of a call.
+    #[derive(Debug, PartialEq, Eq)]
+    pub(in super::super) enum Verdict {
+        Allow,
+        Errno(i32),
+        Kill,
+    }
+
+    /// Runs a filter as the kernel would.
+    pub(in super::super) fn run(program: &[sock_filter], call: c_long, arguments: [u64; 6]) -> Verdict {
+        run_on(ARCHITECTURE, program, call, arguments)
+    }
+
+    /// The same, for a call of some architecture.
+    pub(in super::super) fn run_on(
+        architecture: u32,
+        program: &[sock_filter],
+        call: c_long,
+        arguments: [u64; 6],
+    ) -> Verdict {
+        let load = |offset: u32| match offset {
+            OFFSET_NR => call as u32,
+            OFFSET_ARCH => architecture,
+            _ => {
+                let at = offset - OFFSET_ARGS;
+                assert_eq!(at % 8, 0, "low words only");
+                arguments[at as usize / 8] as u32
+            }
+        };
+        let (mut accumulator, mut at) = (0_u32, 0_usize);
+        loop {
+            let sock_filter { code, jt, jf, k } = program[at].clone();
+            at += 1;
+            let mut branch = |taken: bool| at += usize::from(if taken { jt } else { jf });
+            match code {
+                LOAD => accumulator = load(k),
+                AND => accumulator &= k,
+                JUMP_EQUAL => branch(accumulator == k),
+                JUMP_ANY_BIT => branch(accumulator & k != 0),
+                0x35 => branch(accumulator >= k),
+                RETURN if k == RET_ALLOW => return Verdict::Allow,
+                RETURN if k == RET_KILL_PROCESS => return Verdict::Kill,
+                RETURN => return Verdict::Errno((k & 0xFFFF) as i32),
+                other => panic!("no such instruction: {other:#x}"),
+            }
+        }
+    }
+}

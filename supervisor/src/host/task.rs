@@ -1,0 +1,76 @@
+//! What the task of one host holds.
+//!
+//! Owns: the things that birth, service, sampling and death of one host share. Never: behaviour.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use openrtc_ipc::{LogLevel, WallSpec};
+use openrtc_policy::HostPlan;
+
+use super::HostContext;
+use super::record::HostRecord;
+use super::redact::Redactor;
+use crate::observer::{LineSource, Stamp, Told};
+use crate::spawn::{How, Process};
+use crate::telemetry::unix_ms;
+use crate::wall::Raised;
+
+/// The walls of one host, shared with the pool that raises, reads and samples them; `None` before and after.
+pub type SharedWall = Arc<Mutex<Option<Raised>>>;
+
+/// One host, as its task knows it. Clones share everything.
+#[derive(Clone)]
+pub struct HostTask {
+    /// What all hosts share.
+    pub context: Arc<HostContext>,
+    /// What it is for.
+    pub plan: HostPlan,
+    /// The walls asked for.
+    pub spec: Arc<WallSpec>,
+    /// Its process.
+    pub process: Process,
+    /// What is known of it.
+    pub record: Arc<HostRecord>,
+    /// Its walls.
+    pub wall: SharedWall,
+    /// Its own tenant's secrets, to be kept out of what it says.
+    pub redactor: Arc<Redactor>,
+    /// Its own directory.
+    pub work_dir: PathBuf,
+}
+
+impl HostTask {
+    /// The task of a newborn, which enters the registry with it.
+    pub fn new(context: Arc<HostContext>, plan: HostPlan, process: Process, how: How, redactor: Redactor) -> Self {
+        let record = Arc::new(HostRecord::new(plan.clone(), process.pid(), how, unix_ms()));
+        context.registry.enter(Arc::clone(&record));
+        Self {
+            spec: Arc::new(context.config.wall(&plan.tenant, &plan.runtime)),
+            work_dir: context.work_root.join(plan.host.to_string()),
+            redactor: Arc::new(redactor),
+            wall: SharedWall::default(),
+            context,
+            plan,
+            process,
+            record,
+        }
+    }
+
+    /// A stamp for what the host says of itself, now.
+    pub fn stamp(&self) -> Stamp {
+        Stamp {
+            tenant: self.plan.tenant.clone(),
+            host: self.plan.host,
+            session: None,
+            agent: None,
+            at_unix_ms: unix_ms(),
+        }
+    }
+
+    /// Passes on a line that the host reported of itself.
+    pub fn log(&self, level: LogLevel, message: &str) {
+        let message = self.redactor.redact(message).into_owned();
+        self.context.fanout.tell(Told::Line(self.stamp(), LineSource::Report, level, message));
+    }
+}
