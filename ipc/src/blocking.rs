@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 
-use crate::codec::{WireError, decode_command, encode_report};
+use crate::codec::{WireError, encode_report};
 use crate::command::Command;
 use crate::fds;
 use crate::frame::FrameReader;
@@ -55,8 +55,8 @@ impl Channel {
         let mut bytes = [0; READ_BYTES];
         let mut received = Vec::new();
         loop {
-            if let Some(frame) = self.reader.next_frame()? {
-                return Ok(decode_command(&frame)?);
+            if let Some(command) = self.reader.next_command()? {
+                return Ok(command);
             }
             match fds::receive(self.socket.as_fd(), &mut bytes, &mut received) {
                 Ok(0) => return Err(ChannelError::Closed),

@@ -6,13 +6,14 @@
 //! The crate is unmaintained (RUSTSEC-2025-0141); `docs/decisions/` says why it is here and how to leave it.
 
 use bincode::config::{Configuration, LittleEndian, Varint};
-use bincode::error::DecodeError;
+use bincode::enc::write::Writer;
+use bincode::error::{DecodeError, EncodeError};
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::command::Command;
-use crate::frame::{FRAME_BYTES_MAX, Frame, HEADER_BYTES, Lane, ORDINARY_BYTES_MAX, header};
+use crate::frame::{FRAME_BYTES_MAX, Frame, FrameReader, HEADER_BYTES, Lane, ORDINARY_BYTES_MAX, header};
 use crate::report::Report;
 
 /// What the decoder may read and reserve on the ordinary lane. The codec counts a number of one byte as eight, so this
@@ -81,14 +82,23 @@ fn command_lane(command: &Command) -> Lane {
     }
 }
 
+/// The end of a buffer, as the encoder's writer. `std::io::Write` would cost a check and a loop for every number.
+struct Tail<'buffer>(&'buffer mut BytesMut);
+
+impl Writer for Tail<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+}
+
 /// Appends a whole frame to `buffer`; on failure the buffer is as it was.
 fn encode(message: &impl Serialize, lane: Lane, buffer: &mut BytesMut) -> Result<(), WireError> {
     let start = buffer.len();
     buffer.put_bytes(0, HEADER_BYTES);
-    let mut writer = buffer.writer();
-    let encoded = bincode::serde::encode_into_std_write(message, &mut writer, BULK)
+    let encoded = bincode::serde::encode_into_writer(message, Tail(buffer), BULK)
         .map_err(|error| WireError::Encode { detail: error.to_string() })
-        .and_then(|bytes| header(lane, bytes));
+        .and_then(|()| header(lane, buffer.len() - start - HEADER_BYTES));
     match encoded {
         Ok(header) => {
             buffer[start..start + HEADER_BYTES].copy_from_slice(&header);
@@ -101,16 +111,16 @@ fn encode(message: &impl Serialize, lane: Lane, buffer: &mut BytesMut) -> Result
     }
 }
 
-fn decode<M: DeserializeOwned>(frame: &Frame, lane_of: impl Fn(&M) -> Lane) -> Result<M, WireError> {
-    let decoded = match frame.lane {
-        Lane::Ordinary => bincode::serde::decode_from_slice::<M, _>(&frame.body, ORDINARY),
-        Lane::Bulk => bincode::serde::decode_from_slice::<M, _>(&frame.body, BULK),
+fn decode<M: DeserializeOwned>(lane: Lane, body: &[u8], lane_of: impl Fn(&M) -> Lane) -> Result<M, WireError> {
+    let decoded = match lane {
+        Lane::Ordinary => bincode::serde::decode_from_slice::<M, _>(body, ORDINARY),
+        Lane::Bulk => bincode::serde::decode_from_slice::<M, _>(body, BULK),
     };
     let (message, used) = decoded.map_err(|error| WireError::Malformed { detail: detail(&error) })?;
-    if used != frame.body.len() {
-        return Err(WireError::Trailing { bytes: frame.body.len() - used });
+    if used != body.len() {
+        return Err(WireError::Trailing { bytes: body.len() - used });
     }
-    if lane_of(&message) != frame.lane {
+    if lane_of(&message) != lane {
         return Err(WireError::WrongLane);
     }
     Ok(message)
@@ -143,10 +153,22 @@ pub fn encode_command(command: &Command) -> Result<Bytes, WireError> {
 
 /// The report in a frame.
 pub fn decode_report(frame: &Frame) -> Result<Report, WireError> {
-    decode(frame, report_lane)
+    decode(frame.lane, &frame.body, report_lane)
 }
 
 /// The command in a frame.
 pub fn decode_command(frame: &Frame) -> Result<Command, WireError> {
-    decode(frame, command_lane)
+    decode(frame.lane, &frame.body, command_lane)
+}
+
+impl FrameReader {
+    /// The next whole report, decoded where it lies. Call until it gives `None` before pushing more.
+    pub fn next_report(&mut self) -> Result<Option<Report>, WireError> {
+        self.next_with(|lane, body| decode(lane, body, report_lane))
+    }
+
+    /// The next whole command, likewise.
+    pub fn next_command(&mut self) -> Result<Option<Command>, WireError> {
+        self.next_with(|lane, body| decode(lane, body, command_lane))
+    }
 }

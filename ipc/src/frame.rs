@@ -97,12 +97,26 @@ impl FrameReader {
 
     /// The next whole frame. Call until it gives `None` before pushing more.
     pub fn next_frame(&mut self) -> Result<Option<Frame>, WireError> {
-        let Some(header) = self.buffer.first_chunk::<HEADER_BYTES>() else { return Ok(None) };
-        let (lane, bytes) = parse_header(*header)?;
-        if self.buffer.len() < HEADER_BYTES + bytes {
-            return Ok(None);
-        }
+        let Some((lane, bytes)) = self.whole()? else { return Ok(None) };
         self.buffer.advance(HEADER_BYTES);
         Ok(Some(Frame { lane, body: self.buffer.split_to(bytes).freeze() }))
+    }
+
+    /// What `read` makes of the next whole frame, which is then gone. The body is not copied, and no owner of it is made.
+    pub(crate) fn next_with<M>(
+        &mut self,
+        read: impl FnOnce(Lane, &[u8]) -> Result<M, WireError>,
+    ) -> Result<Option<M>, WireError> {
+        let Some((lane, bytes)) = self.whole()? else { return Ok(None) };
+        let message = read(lane, &self.buffer[HEADER_BYTES..HEADER_BYTES + bytes]);
+        self.buffer.advance(HEADER_BYTES + bytes);
+        message.map(Some)
+    }
+
+    /// Lane and length of the frame at the front, once all of it has come.
+    fn whole(&self) -> Result<Option<(Lane, usize)>, WireError> {
+        let Some(header) = self.buffer.first_chunk::<HEADER_BYTES>() else { return Ok(None) };
+        let (lane, bytes) = parse_header(*header)?;
+        Ok((self.buffer.len() >= HEADER_BYTES + bytes).then_some((lane, bytes)))
     }
 }

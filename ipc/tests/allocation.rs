@@ -27,6 +27,17 @@ fn framed(lane: Lane, body: &[u8]) -> Vec<u8> {
 }
 
 fn read(bytes: &[u8]) {
+    let (mut reports, mut commands) = (FrameReader::new(), FrameReader::new());
+    for piece in bytes.chunks(4096) {
+        reports.push(piece);
+        let _ = reports.next_report();
+    }
+    drop(reports);
+    for piece in bytes.chunks(4096) {
+        commands.push(piece);
+        let _ = commands.next_command();
+    }
+    drop(commands);
     let mut reader = FrameReader::new();
     for piece in bytes.chunks(4096) {
         reader.push(piece);

@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use bytes::{Buf, Bytes};
 use openrtc_ipc::blocking::{Channel, ChannelError};
-use openrtc_ipc::{Command, FrameReader, Report, WireError, decode_command, encode_report, fds};
+use openrtc_ipc::{Command, FrameReader, Report, WireError, encode_report, fds};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::sync::Notify;
@@ -62,8 +62,8 @@ impl Inbox {
     /// The next command. Nothing is lost when the future is dropped.
     pub(crate) async fn next(&mut self) -> Result<Command, ChannelError> {
         loop {
-            if let Some(frame) = self.reader.next_frame()? {
-                return Ok(decode_command(&frame)?);
+            if let Some(command) = self.reader.next_command()? {
+                return Ok(command);
             }
             let Self { socket, buffer, received, .. } = self;
             let count = socket.async_io(Interest::READABLE, || fds::receive(&**socket, buffer, received)).await?;

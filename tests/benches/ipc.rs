@@ -2,16 +2,18 @@
 //!
 //! Owns: `cargo bench -p openrtc-tests --bench ipc`. Never: asserts a time.
 //!
-//! Both ends of every pair are real processes' worth of work: a thread answers or drains with blocking calls, pinned with
-//! the asker to one core for the latency, free for the throughput. CPU is both ends summed, from the process's CPU clock.
+//! The other end of every pair is a thread that answers or drains with blocking calls: on the asker's core for the
+//! latency, free for the throughput. CPU is both ends summed, from the process's CPU clock.
+
+#[path = "measure/mod.rs"]
+mod measure;
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
-use openrtc_ipc::{
-    FrameReader, Report, SessionEvent, SessionId, Usage, decode_report, encode_report, encode_report_into,
-};
+use measure::Series;
+use openrtc_ipc::{FrameReader, Report, SessionEvent, SessionId, Usage, encode_report, encode_report_into};
 
 const ROUNDS: usize = 15;
 const PINGS: usize = 2_000;
@@ -25,39 +27,35 @@ fn event() -> Report {
 }
 
 fn main() {
-    if std::env::args().any(|argument| argument == "--test") {
+    if measure::only_tests() {
         return;
     }
     let frame = encode_report(&event()).expect("encode");
     println!("one event is {} bytes on the wire", frame.len());
-    let mut latency: [Vec<f64>; 2] = Default::default();
-    let mut throughput: [Vec<f64>; 3] = Default::default();
+    let mut latency: [Series; 2] = Default::default();
+    let mut throughput: [Series; 3] = Default::default();
     for _ in 0..ROUNDS {
-        latency[0].push(ping_pong(frame.len(), |socket, bytes| {
-            socket.write_all(bytes).expect("write");
-            socket.read_exact(bytes).expect("read");
+        latency[0].extend(measure::on_one_core(|| {
+            ping_pong(frame.len(), |socket, bytes| {
+                socket.write_all(bytes).expect("write");
+                socket.read_exact(bytes).expect("read");
+            })
         }));
-        latency[1].push(framed_ping_pong());
+        latency[1].extend(measure::on_one_core(framed_ping_pong));
         throughput[0].push(one_way(1, false));
         throughput[1].push(one_way(BATCH_BYTES / frame.len(), false));
         throughput[2].push(one_way(BATCH_BYTES / frame.len(), true));
     }
-    let base = median(&mut latency[0]);
-    for (name, rows) in ["raw socketpair", "frame and codec, both ways"].iter().zip(&mut latency) {
-        let value = median(rows);
-        println!("ping-pong      {name:<34} {value:>8.2} us/round trip   {:>5.2} x raw", value / base);
+    let base = latency[0].median();
+    for (name, rows) in ["raw socketpair", "frame and codec, both ways"].iter().zip(&latency) {
+        println!("ping-pong      {name:<28} us/round trip: {rows}   {:>5.2} x raw", rows.median() / base);
     }
-    let base = median(&mut throughput[0]);
+    let base = throughput[0].median();
     let names = ["raw, one write per event", "raw bytes, 64 KiB writes", "encoded, framed, decoded, 64 KiB writes"];
-    for (name, rows) in names.iter().zip(&mut throughput) {
-        let value = median(rows);
+    for (name, rows) in names.iter().zip(&throughput) {
+        let value = rows.median();
         println!("events         {name:<40} {:>8.2} M per CPU second   {:>6.1} x raw", value / 1e6, value / base);
     }
-}
-
-fn median(rows: &mut [f64]) -> f64 {
-    rows.sort_by(f64::total_cmp);
-    rows[rows.len() / 2]
 }
 
 /// CPU of this whole process so far, in seconds.
@@ -66,8 +64,8 @@ fn cpu_s() -> f64 {
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
-/// Microseconds for a round trip of `bytes`, echoed by another thread.
-fn ping_pong(bytes: usize, mut exchange: impl FnMut(&mut UnixStream, &mut [u8])) -> f64 {
+/// Microseconds of each round trip of `bytes`, echoed by another thread.
+fn ping_pong(bytes: usize, mut exchange: impl FnMut(&mut UnixStream, &mut [u8])) -> Vec<f64> {
     let (mut asker, mut answerer) = UnixStream::pair().expect("socketpair");
     let echo = std::thread::spawn(move || {
         let mut buffer = vec![0; bytes];
@@ -76,46 +74,47 @@ fn ping_pong(bytes: usize, mut exchange: impl FnMut(&mut UnixStream, &mut [u8]))
         }
     });
     let mut buffer = vec![0; bytes];
-    let start = Instant::now();
+    let mut trips = Vec::with_capacity(PINGS);
     for _ in 0..PINGS {
+        let start = Instant::now();
         exchange(&mut asker, &mut buffer);
+        trips.push(start.elapsed().as_secs_f64() * 1e6);
     }
-    let micros = start.elapsed().as_secs_f64() * 1e6 / PINGS as f64;
     drop(asker);
     echo.join().expect("echo ends");
-    micros
+    trips
 }
 
-fn framed_ping_pong() -> f64 {
+fn framed_ping_pong() -> Vec<f64> {
     let (mut asker, mut answerer) = UnixStream::pair().expect("socketpair");
     let echo = std::thread::spawn(move || {
         let mut reader = FrameReader::new();
         let mut bytes = [0; 4096];
         while let Ok(count @ 1..) = answerer.read(&mut bytes) {
             reader.push(&bytes[..count]);
-            while let Some(frame) = reader.next_frame().expect("frame") {
-                let report = decode_report(&frame).expect("decode");
+            while let Some(report) = reader.next_report().expect("report") {
                 answerer.write_all(&encode_report(&report).expect("encode")).expect("echo");
             }
         }
     });
     let (message, mut reader, mut bytes) = (event(), FrameReader::new(), [0; 4096]);
-    let start = Instant::now();
+    let mut trips = Vec::with_capacity(PINGS);
     for _ in 0..PINGS {
+        let start = Instant::now();
         asker.write_all(&encode_report(&message).expect("encode")).expect("write");
-        let frame = loop {
-            if let Some(frame) = reader.next_frame().expect("frame") {
-                break frame;
+        let report = loop {
+            if let Some(report) = reader.next_report().expect("report") {
+                break report;
             }
             let count = asker.read(&mut bytes).expect("read");
             reader.push(&bytes[..count]);
         };
-        std::hint::black_box(decode_report(&frame).expect("decode"));
+        std::hint::black_box(report);
+        trips.push(start.elapsed().as_secs_f64() * 1e6);
     }
-    let micros = start.elapsed().as_secs_f64() * 1e6 / PINGS as f64;
     drop(asker);
     echo.join().expect("echo ends");
-    micros
+    trips
 }
 
 /// Events per second of CPU, both ends summed.
@@ -131,8 +130,8 @@ fn one_way(per_write: usize, with_codec: bool) -> f64 {
             seen += count;
             if with_codec {
                 reader.push(&bytes[..count]);
-                while let Some(frame) = reader.next_frame().expect("frame") {
-                    std::hint::black_box(decode_report(&frame).expect("decode"));
+                while let Some(report) = reader.next_report().expect("report") {
+                    std::hint::black_box(report);
                     events += 1;
                 }
             }

@@ -15,6 +15,26 @@ use crate::strategies::report;
 
 /// Reads as a supervisor and as a host would, until the first error.
 fn read(bytes: &[u8], size: usize) {
+    read_frames(bytes, size);
+    read_messages(bytes, size, FrameReader::next_report);
+    read_messages(bytes, size, FrameReader::next_command);
+}
+
+fn read_messages<M>(bytes: &[u8], size: usize, next: impl Fn(&mut FrameReader) -> Result<Option<M>, WireError>) {
+    let mut reader = FrameReader::new();
+    for piece in bytes.chunks(size.max(1)) {
+        reader.push(piece);
+        loop {
+            match next(&mut reader) {
+                Ok(Some(_)) => {}
+                Ok(None) => break,
+                Err(error) => return assert!(error.to_string().len() < 400, "{error}"),
+            }
+        }
+    }
+}
+
+fn read_frames(bytes: &[u8], size: usize) {
     let mut reader = FrameReader::new();
     for piece in bytes.chunks(size.max(1)) {
         reader.push(piece);

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use openrtc_ipc::{Command, FrameReader, Phase, Report, WireError, decode_report, encode_command, fds, permitted};
+use openrtc_ipc::{Command, FrameReader, Phase, Report, WireError, encode_command, fds, permitted};
 use openrtc_policy::bounds::{COMMANDS_QUEUED_MAX, FRAME_DEADLINE_MS};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
@@ -107,9 +107,8 @@ impl Link {
     /// Cancel safe: nothing read is lost and nothing is sent twice when the future is dropped.
     pub async fn report(&mut self) -> Result<Report, LinkFault> {
         loop {
-            if let Some(frame) = self.reader.next_frame()? {
+            if let Some(report) = self.reader.next_report()? {
                 self.partial_since = None;
-                let report = decode_report(&frame)?;
                 if !permitted(self.phase, &report) {
                     return Err(LinkFault::Violation { kind: "phase" });
                 }

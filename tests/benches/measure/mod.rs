@@ -7,6 +7,8 @@ pub(crate) mod baseline;
 
 use std::time::Duration;
 
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
 /// Whether `cargo test` runs this benchmark: then there is nothing to do.
 pub(crate) fn only_tests() -> bool {
     std::env::args().any(|argument| argument == "--test") || !std::env::args().any(|argument| argument == "--bench")
@@ -16,6 +18,17 @@ pub(crate) fn only_tests() -> bool {
 pub(crate) fn pause(span: Duration) {
     #[expect(clippy::disallowed_methods, reason = "what a second costs can only be measured over seconds")]
     std::thread::sleep(span);
+}
+
+/// Does something on one core: threads that it starts stay there too.
+pub(crate) fn on_one_core<R>(work: impl FnOnce() -> R) -> R {
+    let all = sched_getaffinity(None).expect("read the affinity");
+    let mut one = CpuSet::new();
+    one.set((0..CpuSet::MAX_CPU).find(|cpu| all.is_set(*cpu)).expect("a core"));
+    sched_setaffinity(None, &one).expect("stay on one core");
+    let result = work();
+    sched_setaffinity(None, &all).expect("leave the core");
+    result
 }
 
 /// Measurements of one thing.
