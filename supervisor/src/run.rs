@@ -111,8 +111,7 @@ async fn serve(config: Config, spawner: Spawner) -> Result<(), RunError> {
     let (registry, ledger) = (Registry::default(), Ledger::default());
     let deployment_version = config.supervisor.deployment_version.clone();
     let world = World::new(handle.clone(), registry.clone(), ledger.clone(), fanout.clone(), about(&config, report));
-    let interval = Duration::from_millis(config.metrics.jsonl_interval_ms);
-    let snapshots = snapshots(world.clone(), fanout.clone(), interval);
+    let snapshots = snapshots(&config, world.clone(), fanout.clone());
     let listening = tokio::spawn(signals.obey(handle.clone()));
     let context = Arc::new(HostContext {
         handle,
@@ -124,7 +123,6 @@ async fn serve(config: Config, spawner: Spawner) -> Result<(), RunError> {
         ledger,
         morgue: Morgue::default(),
         fanout: fanout.clone(),
-        clock,
         work_root,
     });
     let effects = Effects::new(context, deployment_version);
@@ -135,7 +133,9 @@ async fn serve(config: Config, spawner: Spawner) -> Result<(), RunError> {
     }));
     driver::drive(Policy::new(rules, random_run()), queue, clock, effects).await;
     listening.abort();
-    snapshots.abort();
+    if let Some(snapshots) = snapshots {
+        snapshots.abort();
+    }
     // Both ends are ours; the server may have failed and said so already.
     let _ = stop.send(());
     let _ = server.await;
@@ -222,9 +222,11 @@ fn observers(config: &Config) -> Result<Fanout, RunError> {
     Ok(fanout)
 }
 
-/// Tells the observers how things stand, again and again.
-fn snapshots(world: World, fanout: Fanout, interval: Duration) -> tokio::task::JoinHandle<()> {
-    tokio::spawn(async move {
+/// Tells the observers how things stand, again and again; not at all where none of them writes it down.
+fn snapshots(config: &Config, world: World, fanout: Fanout) -> Option<tokio::task::JoinHandle<()>> {
+    config.observers.jsonl.as_ref().or(config.metrics.jsonl.as_ref())?;
+    let interval = Duration::from_millis(config.metrics.jsonl_interval_ms);
+    Some(tokio::spawn(async move {
         let mut ticks = tokio::time::interval(interval);
         loop {
             ticks.tick().await;
@@ -233,7 +235,7 @@ fn snapshots(world: World, fanout: Fanout, interval: Duration) -> tokio::task::J
                 fanout.tell(Told::Snapshot(Arc::new(value)));
             }
         }
-    })
+    }))
 }
 
 fn random_run() -> u32 {

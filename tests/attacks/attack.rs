@@ -13,8 +13,41 @@ fn main() {
     let mut arguments = std::env::args().skip(1);
     let mode = arguments.next().expect("a mode");
     let rest: Vec<String> = arguments.collect();
-    // SAFETY: every call takes plain numbers or nothing; none hands memory to the system beyond its own.
-    unsafe { run(&mode, &rest) }
+    run(&mode, &rest);
+}
+
+/// Waits for a signal.
+fn pause() {
+    // SAFETY: it takes nothing.
+    unsafe { libc::pause() };
+}
+
+fn send(pid: i32, signal: i32) -> std::io::Result<()> {
+    // SAFETY: plain numbers.
+    check(unsafe { libc::kill(pid, signal) }.into())
+}
+
+fn ignore(signal: i32) {
+    // SAFETY: no handler of ours is installed, and none was.
+    unsafe { libc::signal(signal, libc::SIG_IGN) };
+}
+
+fn own_pid() -> i32 {
+    std::process::id() as i32
+}
+
+fn parents_pid() -> i32 {
+    std::os::unix::process::parent_id() as i32
+}
+
+/// A session of its own that no polite signal ends.
+fn hide() -> ! {
+    // SAFETY: it takes nothing.
+    unsafe { libc::setsid() };
+    ignore(libc::SIGTERM);
+    loop {
+        pause();
+    }
 }
 
 /// Says something as a custom event.
@@ -33,42 +66,36 @@ fn check(code: i64) -> std::io::Result<()> {
     if code < 0 { Err(std::io::Error::last_os_error()) } else { Ok(()) }
 }
 
-unsafe fn run(mode: &str, rest: &[String]) {
+fn run(mode: &str, rest: &[String]) {
+    let signal_and_wait = |pid: i32, signal: i32| {
+        send(pid, signal).expect("send a signal");
+        pause();
+    };
     match mode {
         "hog" => hog(rest[0].parse().expect("megabytes")),
-        "shared_hog" => unsafe { shared_hog(rest[0].parse().expect("megabytes")) },
+        "shared_hog" => shared_hog(rest[0].parse().expect("megabytes")),
         "spin" => spin(),
-        "fork_bomb" => unsafe { fork_bomb() },
-        "stop" => unsafe {
-            libc::kill(libc::getpid(), libc::SIGSTOP);
-            libc::pause();
-        },
-        "stop_host" => unsafe {
-            libc::kill(libc::getppid(), libc::SIGSTOP);
-            libc::pause();
-        },
-        "ignore_term" => unsafe {
-            libc::signal(libc::SIGTERM, libc::SIG_IGN);
+        "fork_bomb" => fork_bomb(),
+        "stop" => signal_and_wait(own_pid(), libc::SIGSTOP),
+        "stop_host" => signal_and_wait(parents_pid(), libc::SIGSTOP),
+        "ignore_term" => {
+            ignore(libc::SIGTERM);
             say("ignoring", serde_json::json!(true));
             loop {
-                libc::pause();
+                pause();
             }
-        },
+        }
         "fds" => {
-            let mut open: Vec<i32> = (0..1024).filter(|fd| unsafe { libc::fcntl(*fd, libc::F_GETFD) } >= 0).collect();
-            open.sort_unstable();
+            // SAFETY: it reads a flag of a descriptor, open or not.
+            let is_open = |fd: &i32| unsafe { libc::fcntl(*fd, libc::F_GETFD) } >= 0;
+            let open: Vec<i32> = (0..1024).filter(is_open).collect();
             say("fds", serde_json::json!(open));
         }
-        "daemon" => unsafe { daemon() },
-        "equals" => unsafe { equals(rest) },
-        "raise" => unsafe { raise() },
-        "kill_self" => unsafe {
-            libc::kill(libc::getpid(), libc::SIGKILL);
-        },
-        "abort_host" => unsafe {
-            libc::kill(libc::getppid(), libc::SIGABRT);
-            libc::pause();
-        },
+        "daemon" => daemon(),
+        "equals" => equals(rest),
+        "raise" => raise(),
+        "kill_self" => signal_and_wait(own_pid(), libc::SIGKILL),
+        "abort_host" => signal_and_wait(parents_pid(), libc::SIGABRT),
         "environment" => {
             let all: std::collections::BTreeMap<String, String> = std::env::vars().collect();
             say("environment", serde_json::json!(all));
@@ -91,7 +118,7 @@ fn hog(megabytes: usize) {
     }
 }
 
-unsafe fn shared_hog(megabytes: usize) {
+fn shared_hog(megabytes: usize) {
     let bytes = megabytes << 20;
     let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
     // SAFETY: a new mapping of our own, written within its bounds.
@@ -121,20 +148,14 @@ fn spin() {
     }
 }
 
-unsafe fn fork_bomb() {
+fn fork_bomb() {
     let mut made = 0u32;
     let mut refused = 0u32;
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(20) {
         // SAFETY: the child of this single-threaded program calls only async-signal-safe functions.
         match unsafe { libc::fork() } {
-            0 => unsafe {
-                libc::setsid();
-                libc::signal(libc::SIGTERM, libc::SIG_IGN);
-                loop {
-                    libc::pause();
-                }
-            },
+            0 => hide(),
             -1 => {
                 refused += 1;
                 if refused == 1 {
@@ -147,7 +168,7 @@ unsafe fn fork_bomb() {
 }
 
 /// Double-forks a child into a session of its own, then ends as if all were well.
-unsafe fn daemon() {
+fn daemon() {
     // SAFETY: as in fork_bomb.
     unsafe {
         if libc::fork() == 0 {
@@ -155,10 +176,7 @@ unsafe fn daemon() {
             if libc::fork() != 0 {
                 libc::_exit(0);
             }
-            libc::signal(libc::SIGTERM, libc::SIG_IGN);
-            loop {
-                libc::pause();
-            }
+            hide();
         }
         let mut status = 0;
         libc::wait(&raw mut status);
@@ -167,7 +185,7 @@ unsafe fn daemon() {
 }
 
 /// What one process can do to another: `equals SUPERVISOR_PID SIBLING_PID RUNTIME_DIR`.
-unsafe fn equals(rest: &[String]) {
+fn equals(rest: &[String]) {
     let supervisor: i32 = rest[0].parse().expect("supervisor's pid");
     let sibling: i32 = rest[1].parse().expect("sibling's pid");
     let runtime_dir = &rest[2];
@@ -190,14 +208,13 @@ unsafe fn equals(rest: &[String]) {
     tried("control_token", fs::read(format!("{runtime_dir}/control.token")).map(drop));
     tried("chmod_runtime_dir", fs::set_permissions(runtime_dir, fs::Permissions::from_mode(0o777)));
     for (who, pid) in [("supervisor", supervisor), ("sibling", sibling)] {
-        // SAFETY: plain numbers.
-        tried(&format!("kill_{who}"), check(unsafe { libc::kill(pid, libc::SIGKILL) }.into()));
+        tried(&format!("kill_{who}"), send(pid, libc::SIGKILL));
     }
     say("done", serde_json::json!(true));
 }
 
 /// Tries to loosen its own walls (scenario 29).
-unsafe fn raise() {
+fn raise() {
     let more = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
     // SAFETY: plain numbers and a structure that outlives its call.
     unsafe {

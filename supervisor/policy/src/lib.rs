@@ -25,6 +25,8 @@ mod operator;
 pub mod outcome;
 mod placement;
 pub mod policy;
+#[cfg(test)]
+mod reasons;
 pub mod rejection;
 mod reports;
 mod restart;

@@ -18,15 +18,13 @@ use super::birth::{self, HostFault};
 use super::link::{Link, LinkFault};
 use super::order::{Ending, Order};
 use super::output::{OutputReader, OutputTail};
-use super::record::HostRecord;
 use super::redact::Redactor;
 use super::sampling::{Sampling, Verdict};
 use super::serve::Service;
-use super::task::{HostTask, SharedWall};
+use super::task::HostTask;
 use super::{HostContext, chain, death, reap};
 use crate::observer::Told;
 use crate::spawn::{How, Newborn};
-use crate::telemetry::unix_ms;
 
 /// How long what a host said before it went may take to be read.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -66,18 +64,7 @@ async fn make(
         .await
         .map_err(|fault| failed(fault.step(), fault.errno(), &fault, fault.retry()))?;
     let Newborn { process, channel, stdout, stderr, how, .. } = newborn;
-    let record = Arc::new(HostRecord::new(plan.clone(), process.pid(), how, unix_ms()));
-    context.registry.enter(Arc::clone(&record));
-    let task = HostTask {
-        spec: Arc::new(context.config.wall(&plan.tenant, &plan.runtime)),
-        work_dir: context.work_root.join(plan.host.to_string()),
-        redactor: Arc::new(redactor),
-        wall: SharedWall::default(),
-        context,
-        plan,
-        process,
-        record,
-    };
+    let task = HostTask::new(context, plan, process, how, redactor);
     let (redactor, fanout) = (Arc::clone(&task.redactor), task.context.fanout.clone());
     let output = OutputReader::spawn(stdout, stderr, task.stamp(), redactor, fanout, Arc::clone(&task.record));
     let output =
@@ -115,11 +102,12 @@ impl Life {
         let mut failure = None;
         {
             let mut talk = pin!(converse(task.clone(), channel, &mut orders));
+            let mut gone = pin!(reap::wait(&task.process));
             let mut talking = true;
             loop {
                 tokio::select! {
                     biased;
-                    _ = reap::wait(&task.process) => break,
+                    _ = &mut gone => break,
                     Ok(()) = self.ending.changed() => self.begin_ending(),
                     () = due(self.due) => self.kill_now(),
                     verdict = sampling.next() => self.judge(verdict).await,

@@ -35,7 +35,6 @@ use openrtc_ipc::{RuntimeName, TenantId};
 pub use record::{Gauges, HostRecord, Registry};
 
 use crate::config::Config;
-use crate::driver::Clock;
 use crate::ledger::Ledger;
 use crate::observer::Fanout;
 use crate::secrets::Vault;
@@ -63,8 +62,6 @@ pub struct HostContext {
     pub morgue: morgue::Morgue,
     /// Who is told.
     pub fanout: Fanout,
-    /// The supervisor's clock.
-    pub clock: Clock,
     /// Parent of the hosts' own directories.
     pub work_root: PathBuf,
 }

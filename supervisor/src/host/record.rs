@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use openrtc_ipc::{HostId, HostSnapshot, WallStatus};
 use openrtc_policy::{HostPlan, Intent};
+use tokio::sync::watch;
 
 use crate::spawn::How;
 
@@ -41,6 +42,7 @@ pub struct HostRecord {
     /// When it was forked, in milliseconds since 1970.
     pub born_at_unix_ms: u64,
     facts: Mutex<Facts>,
+    working: watch::Sender<bool>,
 }
 
 /// The part of a record that changes.
@@ -56,7 +58,17 @@ struct Facts {
 impl HostRecord {
     /// A record of a newborn.
     pub fn new(plan: HostPlan, pid: i32, how: How, born_at_unix_ms: u64) -> Self {
-        Self { plan, pid, how, born_at_unix_ms, facts: Mutex::default() }
+        Self { plan, pid, how, born_at_unix_ms, facts: Mutex::default(), working: watch::Sender::new(false) }
+    }
+
+    /// Books whether it has a session.
+    pub fn set_working(&self, working: bool) {
+        self.working.send_if_modified(|current| std::mem::replace(current, working) != working);
+    }
+
+    /// Whether it has a session, to wait for changes.
+    pub fn working(&self) -> watch::Receiver<bool> {
+        self.working.subscribe()
     }
 
     fn facts(&self) -> MutexGuard<'_, Facts> {

@@ -7,10 +7,16 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use openrtc_policy::{HostEvent, Intent};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::task::HostTask;
 use crate::wall::{Raised, Sample};
+
+/// Between two samples of a host that has no session and whose walls the kernel holds: the gauges of a host that does
+/// nothing need not be fresh. With a session the full rhythm returns at once, because on cgroup v1 only a look tells
+/// that the kernel killed a part of a host (decision W8).
+const REST_PERIOD: Duration = Duration::from_secs(5);
 
 /// What a measurement asks for.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,6 +48,8 @@ pub async fn killed_by_kernel(task: &HostTask) -> Option<Intent> {
 pub struct Sampling {
     task: HostTask,
     next: Instant,
+    working: watch::Receiver<bool>,
+    guarded: bool,
     last: Option<(Instant, u64)>,
     near: bool,
 }
@@ -50,24 +58,34 @@ impl Sampling {
     /// A sampler that begins after one period.
     pub fn new(task: HostTask) -> Self {
         let next = Instant::now() + Duration::from_millis(task.spec.sample_ms);
-        Self { task, next, last: None, near: false }
+        Self { working: task.record.working(), task, next, guarded: false, last: None, near: false }
     }
 
     /// Waits for the next sample and takes it.
     ///
     /// Cancel safe: a sample under way finishes on the pool and the next one comes a period later.
     pub async fn next(&mut self) -> Verdict {
-        sleep_until(self.next).await;
-        self.next = Instant::now() + Duration::from_millis(self.task.spec.sample_ms);
+        let period = Duration::from_millis(self.task.spec.sample_ms);
+        let changed = tokio::time::timeout_at(self.next, self.working.changed()).await.is_ok();
+        if changed {
+            // One sample soon, whichever way it changed: the last words of a session are the gauges for a while.
+            self.next = self.next.min(Instant::now() + period);
+            sleep_until(self.next).await;
+        }
+        let resting = self.guarded && !*self.working.borrow_and_update();
+        self.next = Instant::now() + if resting { period.max(REST_PERIOD) } else { period };
         let wall = Arc::clone(&self.task.wall);
         let sampled = tokio::task::spawn_blocking(move || {
             wall.lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .as_mut()
-                .map(|raised| (raised.sample(), raised.counters().oom_kills))
+                .map(|raised| (raised.sample(), raised.oom_kills(), raised.is_guarded()))
         });
         match sampled.await {
-            Ok(Some((sample, oom_kills))) => self.judge(&sample, oom_kills),
+            Ok(Some((sample, oom_kills, guarded))) => {
+                self.guarded = guarded;
+                self.judge(&sample, oom_kills)
+            }
             // Not raised yet, or gone already.
             Ok(None) | Err(_) => Verdict::Fine,
         }

@@ -64,6 +64,7 @@ impl Service {
         match order {
             Order::StartSession(info, recording) => {
                 self.sessions.insert(info.session, info.agent.clone());
+                self.task.record.set_working(true);
                 let input = recording.is_some();
                 link.command(&Command::StartSession { info: *info, input }, recording)
             }
@@ -97,6 +98,7 @@ impl Service {
             Report::SessionEnded { session, status, error } => {
                 self.own(session)?;
                 self.sessions.remove(&session);
+                self.task.record.set_working(!self.sessions.is_empty());
                 if status == EndStatus::Failed
                     && let Some(intent) = sampling::killed_by_kernel(&self.task).await
                 {

@@ -12,7 +12,7 @@ use super::HostContext;
 use super::record::HostRecord;
 use super::redact::Redactor;
 use crate::observer::{LineSource, Stamp, Told};
-use crate::spawn::Process;
+use crate::spawn::{How, Process};
 use crate::telemetry::unix_ms;
 use crate::wall::Raised;
 
@@ -41,6 +41,22 @@ pub struct HostTask {
 }
 
 impl HostTask {
+    /// The task of a newborn, which enters the registry with it.
+    pub fn new(context: Arc<HostContext>, plan: HostPlan, process: Process, how: How, redactor: Redactor) -> Self {
+        let record = Arc::new(HostRecord::new(plan.clone(), process.pid(), how, unix_ms()));
+        context.registry.enter(Arc::clone(&record));
+        Self {
+            spec: Arc::new(context.config.wall(&plan.tenant, &plan.runtime)),
+            work_dir: context.work_root.join(plan.host.to_string()),
+            redactor: Arc::new(redactor),
+            wall: SharedWall::default(),
+            context,
+            plan,
+            process,
+            record,
+        }
+    }
+
     /// A stamp for what the host says of itself, now.
     pub fn stamp(&self) -> Stamp {
         Stamp {

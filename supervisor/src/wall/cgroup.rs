@@ -87,6 +87,8 @@ pub(super) trait Group: Debug + Send {
     fn oom_kills(&self) -> u64;
     /// Members killed by the kernel because a group above, or the machine, was out of memory.
     fn ancestor_oom_kills(&self) -> u64;
+    /// Both of these, in one reading.
+    fn all_oom_kills(&self) -> u64;
     /// Most memory ever charged, in bytes.
     fn peak(&self) -> Option<u64>;
     /// Memory charged and not to be had back at once (without inactive file cache), in bytes.

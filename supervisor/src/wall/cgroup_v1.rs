@@ -111,8 +111,9 @@ impl GroupV1 {
         [self.memory.as_ref(), self.cpu.as_ref(), cpuacct, self.pids.as_ref()].into_iter().flatten()
     }
 
-    fn kills(&self) -> u64 {
-        field_of(self.oom_control.as_ref(), "oom_kill")
+    /// Members killed, whoever was out of memory; `None` while nobody was, so that no more is read in good times.
+    fn members_killed(&self) -> Option<u64> {
+        Some(field_of(self.oom_control.as_ref(), "oom_kill")).filter(|kills| *kills > 0)
     }
 
     /// v1 counts every member killed, whoever was out of memory; only a group that met its own limit has failures. Newer
@@ -180,11 +181,15 @@ impl Group for GroupV1 {
     }
 
     fn oom_kills(&self) -> u64 {
-        if self.met_own_limit() { self.kills() } else { 0 }
+        self.members_killed().filter(|_| self.met_own_limit()).unwrap_or(0)
     }
 
     fn ancestor_oom_kills(&self) -> u64 {
-        if self.met_own_limit() { 0 } else { self.kills() }
+        self.members_killed().filter(|_| !self.met_own_limit()).unwrap_or(0)
+    }
+
+    fn all_oom_kills(&self) -> u64 {
+        self.members_killed().unwrap_or(0)
     }
 
     fn peak(&self) -> Option<u64> {

@@ -68,8 +68,9 @@ impl GroupV2 {
         }
     }
 
-    fn kills(&self) -> u64 {
-        field_of(self.memory_events.as_ref(), "oom_kill")
+    /// Members killed, whoever was out of memory; `None` while nobody was, so that no more is read in good times.
+    fn members_killed(&self) -> Option<u64> {
+        Some(field_of(self.memory_events.as_ref(), "oom_kill")).filter(|kills| *kills > 0)
     }
 
     /// `oom` counts allocations that failed at this group's own limit; `oom_kill` its members, whoever was out of memory.
@@ -135,11 +136,15 @@ impl Group for GroupV2 {
     }
 
     fn oom_kills(&self) -> u64 {
-        if self.met_own_limit() { self.kills() } else { 0 }
+        self.members_killed().filter(|_| self.met_own_limit()).unwrap_or(0)
     }
 
     fn ancestor_oom_kills(&self) -> u64 {
-        if self.met_own_limit() { 0 } else { self.kills() }
+        self.members_killed().filter(|_| !self.met_own_limit()).unwrap_or(0)
+    }
+
+    fn all_oom_kills(&self) -> u64 {
+        self.members_killed().unwrap_or(0)
     }
 
     fn peak(&self) -> Option<u64> {

@@ -116,7 +116,7 @@ impl Raised {
         let memory_bytes = by_group.0.unwrap_or(walked.memory_bytes);
         let cpu_micros = by_group.1.unwrap_or(walked.cpu_micros);
         let processes = by_group.2.unwrap_or(walked.processes);
-        let oom_kills = group.map_or(0, |group| group.oom_kills() + group.ancestor_oom_kills());
+        let oom_kills = group.map_or(0, Group::all_oom_kills);
         let over = |value: u64, max: Option<u64>| max.is_some_and(|max| value > max);
         let warn = self.spec.memory_bytes_max.map(|max| max / 100 * u64::from(self.spec.memory_warn_pct));
         let peak = group.and_then(Group::peak).unwrap_or(memory_bytes).max(self.last.memory_peak_bytes);
@@ -147,12 +147,23 @@ impl Raised {
         self.sampler.pids()
     }
 
+    /// Whether the kernel holds every wall that is otherwise held by looking: memory, processes and CPU.
+    pub fn is_guarded(&self) -> bool {
+        let has = self.group.as_deref().map(Group::controllers);
+        self.governor.is_none() && has.is_some_and(|has| has.memory && has.cpu && has.pids)
+    }
+
+    /// Members killed at the host's own memory limit since its birth.
+    pub fn oom_kills(&self) -> u64 {
+        self.group.as_deref().map_or(0, Group::oom_kills)
+    }
+
     /// What the kernel counted; also after the host's death, for its files are still open.
     pub fn counters(&self) -> Counters {
         let group = self.group.as_deref();
         let sampled = |value: u64| (value > 0).then_some(value);
         Counters {
-            oom_kills: group.map_or(0, Group::oom_kills),
+            oom_kills: self.oom_kills(),
             ancestor_oom_kills: group.map_or(0, Group::ancestor_oom_kills),
             pids_hit: group.map_or(0, Group::pids_hit),
             memory_peak_bytes: group.and_then(Group::peak).or_else(|| sampled(self.last.memory_peak_bytes)),
