@@ -117,7 +117,8 @@ fn a_host_cannot_loosen_its_own_walls_for_an_ordinary_user() {
 
 #[test]
 fn a_denied_path_is_named_with_the_line_that_grants_it() {
-    let setup = Setup::new(&config("[agents.reader]\ncommand = [\"/bin/sh\", \"-c\", \"cat DIR/secret\"]\n[tenants.acme]\n"));
+    let setup =
+        Setup::new(&config("[agents.reader]\ncommand = [\"/bin/sh\", \"-c\", \"cat DIR/secret\"]\n[tenants.acme]\n"));
     let running = setup.file("secret", b"x").start();
     let (answer, _) = running.dispatch("acme", "reader", &["--wait"]);
     let ended = &answer["ended"];

@@ -45,6 +45,19 @@ pub(super) fn check_file(file: &ConfigFile, exposed: &Exposed, faults: &mut Faul
         }
     }
     lifetime_cpu(file, faults);
+    open_top_socket(file, faults);
+}
+
+/// OpenRTC's socket asks for no token: it is served only where no host may connect to a socket at all (decision W2).
+fn open_top_socket(file: &ConfigFile, faults: &mut Faults) {
+    let Some(spot) = &file.supervisor.openrtc_top_socket else { return };
+    let runtimes = file.runtimes.iter().map(|(_, runtime)| runtime.wall());
+    let tenants = file.tenants.iter().map(|(_, tenant)| &tenant.wall);
+    if std::iter::once(&file.wall).chain(runtimes).chain(tenants).any(|wall| wall.unix_sockets == Some(true)) {
+        let problem = "can be read by hosts that have unix_sockets = true: it asks for no token";
+        let remedy = "remove one of the two, or use `openrtc-supervisor snapshot`";
+        faults.add(&spot.origin, &spot.key, Some(format!("{:?}", spot.value)), problem, remedy);
+    }
 }
 
 fn literal(spot: &Spot<SecretRef>, allowed: bool, exposed: &Exposed, faults: &mut Faults) {

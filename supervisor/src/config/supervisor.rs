@@ -67,7 +67,7 @@ pub(super) struct SupervisorFile {
     runtime_dir: Option<PathBuf>,
     state_dir: Option<PathBuf>,
     control_socket: Option<Spot<String>>,
-    openrtc_top_socket: Option<Spot<String>>,
+    pub(super) openrtc_top_socket: Option<Spot<String>>,
     pub(super) shared_keys: Option<SharedKeys>,
 }
 

@@ -59,6 +59,10 @@ const ONE_FAULT: &[(&str, &str)] = &[
         "[wall]\ncpu_seconds_max = 60",
         "F:2: wall.cpu_seconds_max = 60: would kill a tenant's host after so much CPU in its whole life: use host_scope = \"session\", or cpu_max_pct to slow hosts down",
     ),
+    (
+        "[supervisor]\nopenrtc_top_socket = \"top.sock\"\n[wall]\nunix_sockets = true",
+        "F:2: supervisor.openrtc_top_socket = \"top.sock\": can be read by hosts that have unix_sockets = true: it asks for no token: remove one of the two, or use `openrtc-supervisor snapshot`",
+    ),
     ("[wall]\nrequire = [\"memroy\"]", "F:2: wall.require[0] = \"memroy\": is no wall: did you mean \"memory\"?"),
     (
         "[wall]\nrun_as = \"0:0\"",
