@@ -107,7 +107,13 @@ fn judged(user: User) -> Value {
     for phase in ["alone", "beside"] {
         assert!(findings[phase]["samples"].as_u64().is_some_and(|samples| samples > 100), "{phase}: {text}");
     }
-    assert_eq!(said["next"].as_array().map(Vec::len), Some(3), "{text}");
+    let next = said["next"].as_array().expect("the next commands");
+    assert_eq!(next.len(), 3, "{text}");
+    let mut first = Command::new("/bin/sh");
+    first.args(["-c", next[0].as_str().expect("a command")]).env_clear().env("PATH", "/usr/bin:/bin");
+    user.to_run(first.current_dir(demo.path("here")));
+    let typed = first.output().expect("type the first of the next commands");
+    assert!(typed.status.success(), "{}", String::from_utf8_lossy(&typed.stderr));
     said
 }
 

@@ -60,7 +60,7 @@ fn the_javascript_agent_takes_a_call_and_says_what_it_lacks() {
     }
     let running = running();
     let ended = call(&running, "globex", "energy", "{}");
-    assert_eq!(ended["usage"]["events"], 7, "{ended}");
+    assert_eq!(ended["usage"]["stt_ms"], 6_000, "{ended}");
     let (answer, code) = running.dispatch("globex", "energy", &["--wait"]);
     assert_eq!(code, 1, "{answer}");
     assert!(answer["ended"]["error"].as_str().is_some_and(|error| error.contains("--input call.wav")), "{answer}");

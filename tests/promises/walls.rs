@@ -116,6 +116,20 @@ fn a_host_cannot_loosen_its_own_walls_for_an_ordinary_user() {
 }
 
 #[test]
+fn a_denied_path_is_named_with_the_line_that_grants_it() {
+    let setup = Setup::new(&config("[agents.reader]\ncommand = [\"/bin/sh\", \"-c\", \"cat DIR/secret\"]\n[tenants.acme]\n"));
+    let running = setup.file("secret", b"x").start();
+    let (answer, _) = running.dispatch("acme", "reader", &["--wait"]);
+    let ended = &answer["ended"];
+    let path = running.dir().join("secret").display().to_string();
+    assert_eq!(
+        (ended["reason"].as_str(), ended["reason_detail"]["path"].as_str()),
+        (Some("wall_denied"), Some(&*path))
+    );
+    assert!(ended["error"].as_str().is_some_and(|error| error.contains("read_paths")), "{ended}");
+}
+
+#[test]
 fn a_wall_that_is_switched_off_is_shouted_about() {
     let running = Setup::new(&config("[wall]\nmemory_max_mb = \"off\"\n")).start();
     assert!(running.log().contains("NO MEMORY WALL"), "{}", running.log());

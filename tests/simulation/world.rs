@@ -225,7 +225,7 @@ impl World {
         let event = match self.rng.u8(..10) {
             0..4 => HostEvent::SessionStarted(session),
             4 => HostEvent::SessionRerouted(session, agency::any_agent(&mut self.rng)),
-            _ => HostEvent::SessionEnded { session, status: self.end_status(), error: None },
+            _ => HostEvent::SessionEnded { session, status: self.end_status(), error: None, denied: None },
         };
         self.blame_for(host, &event);
         self.say(host, event);
@@ -255,7 +255,7 @@ impl World {
             0 => HostEvent::SessionStarted(near.unwrap_or(others)),
             1 => {
                 let session = near.unwrap_or(others);
-                HostEvent::SessionEnded { session, status: EndStatus::Success, error: None }
+                HostEvent::SessionEnded { session, status: EndStatus::Success, error: None, denied: None }
             }
             2 => HostEvent::Violated { kind: "malformed" },
             3 => HostEvent::Silent { ms: self.rng.u64(..20_000) },
@@ -335,7 +335,7 @@ impl World {
     }
 
     fn end(&mut self, host: HostId, session: SessionId) {
-        let event = HostEvent::SessionEnded { session, status: EndStatus::Cancelled, error: None };
+        let event = HostEvent::SessionEnded { session, status: EndStatus::Cancelled, error: None, denied: None };
         self.send(Event::Host(host, event));
     }
 

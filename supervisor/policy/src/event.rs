@@ -63,6 +63,8 @@ pub enum HostEvent {
         status: EndStatus,
         /// Why.
         error: Option<String>,
+        /// The path that the wall denied it, if that is why.
+        denied: Option<String>,
     },
     /// It broke the protocol; `kind` as in `protocol_violation{kind}`.
     Violated {

@@ -172,7 +172,7 @@ impl World {
     }
 
     pub(crate) fn end(&mut self, host: HostId, session: SessionId, status: EndStatus) {
-        self.host(host, HostEvent::SessionEnded { session, status, error: None });
+        self.host(host, HostEvent::SessionEnded { session, status, error: None, denied: None });
     }
 
     pub(crate) fn die(&mut self, host: HostId) {

@@ -168,7 +168,7 @@ impl Asked {
 #[derive(Debug)]
 pub(crate) enum End<'a> {
     /// Its host said so.
-    Reported { status: EndStatus, error: Option<String> },
+    Reported { status: EndStatus, error: Option<String>, denied: Option<String> },
     /// Its host's process died.
     HostDied(&'a Exit),
     /// Its host could not be brought up.
@@ -189,10 +189,11 @@ pub(crate) fn conclude(asked: Option<Asked>, end: End<'_>) -> Outcome {
             (Status::Success, Reason::Completed, Blame::Caller, None)
         }
         (End::Reported { error, .. }, Some(asked)) => (Status::Cancelled, asked.reason(), Blame::Caller, error),
-        (End::Reported { status: EndStatus::Failed, error }, None) => {
-            (Status::Failed, Reason::Error, Blame::Tenant, error)
+        (End::Reported { status: EndStatus::Failed, error, denied }, None) => {
+            let reason = denied.map_or(Reason::Error, |path| Reason::WallDenied { path });
+            (Status::Failed, reason, Blame::Tenant, error)
         }
-        (End::Reported { status: EndStatus::Cancelled, error }, None) => {
+        (End::Reported { status: EndStatus::Cancelled, error, .. }, None) => {
             (Status::Cancelled, Reason::CallerLeft, Blame::Caller, error)
         }
         (End::HostDied(Exit::SessionLimit { limit_ms }), Some(Asked::Duration)) => {
@@ -292,7 +293,7 @@ mod tests {
     use super::*;
 
     fn reported(status: EndStatus) -> End<'static> {
-        End::Reported { status, error: None }
+        End::Reported { status, error: None, denied: None }
     }
 
     #[test]
@@ -371,8 +372,15 @@ mod tests {
     #[test]
     fn a_hosts_error_text_is_cut_between_characters() {
         let error = Some("é".repeat(ERROR_BYTES_MAX));
-        let outcome = conclude(None, End::Reported { status: EndStatus::Failed, error });
+        let outcome = conclude(None, End::Reported { status: EndStatus::Failed, error, denied: None });
         assert_eq!(outcome.error.unwrap().len(), ERROR_BYTES_MAX);
+    }
+
+    #[test]
+    fn a_path_that_the_wall_denied_is_the_reason_unless_we_ended_the_session() {
+        let denied = || End::Reported { status: EndStatus::Failed, error: None, denied: Some("/srv".to_owned()) };
+        assert_eq!(conclude(None, denied()).reason, Reason::WallDenied { path: "/srv".to_owned() });
+        assert_eq!(conclude(Some(Asked::Operator), denied()).reason, Reason::OperatorKill);
     }
 
     #[test]

@@ -171,12 +171,15 @@ mod tests {
         table.push_str("|---|---|---|---|---|---|\n");
         for status in [EndStatus::Success, EndStatus::Failed, EndStatus::Cancelled] {
             let said = word(&status);
-            let outcome = conclude(None, End::Reported { status, error: None });
+            let outcome = conclude(None, End::Reported { status, error: None, denied: None });
             let _ = writeln!(table, "| no | {said} | {}", cells(&outcome));
         }
+        let denied = Some("…".to_owned());
+        let outcome = conclude(None, End::Reported { status: EndStatus::Failed, error: None, denied });
+        let _ = writeln!(table, "| no | `failed`, and names a path that was not granted | {}", cells(&outcome));
         for asked in ASKED {
             for status in [EndStatus::Success, EndStatus::Failed, EndStatus::Cancelled] {
-                let outcome = conclude(Some(asked), End::Reported { status, error: None });
+                let outcome = conclude(Some(asked), End::Reported { status, error: None, denied: None });
                 let _ = writeln!(table, "| `{}` | {} | {}", asked.name(), word(&status), cells(&outcome));
             }
         }

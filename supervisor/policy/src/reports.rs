@@ -7,7 +7,7 @@
 //! (`protocol_violation{ownership}`, `{phase}`). A word of a host that is being killed is not heard. A word about a
 //! host that is no more, by its generation, misses.
 
-use openrtc_ipc::{AgentName, EndStatus, HostId, SessionId};
+use openrtc_ipc::{AgentName, HostId, SessionId};
 
 use crate::deaths::Death;
 use crate::effect::Effect;
@@ -29,7 +29,9 @@ impl Policy {
             HostEvent::SetupFailed(failure) => self.host_not_set_up(id, failure, out),
             HostEvent::SessionStarted(session) => self.session_started(id, session, out),
             HostEvent::SessionRerouted(session, agent) => self.session_rerouted(id, session, agent, out),
-            HostEvent::SessionEnded { session, status, error } => self.session_ended(id, session, status, error, out),
+            HostEvent::SessionEnded { session, status, error, denied } => {
+                self.session_ended(id, session, End::Reported { status, error, denied }, out);
+            }
             HostEvent::Violated { kind } => self.kill_host(id, Intent::Protocol { kind: kind.to_owned() }, out),
             HostEvent::Silent { ms } => self.host_silent(id, ms, out),
             HostEvent::Responsive => self.lift(id, Cause::Unresponsive, out),
@@ -121,16 +123,9 @@ impl Policy {
         }
     }
 
-    fn session_ended(
-        &mut self,
-        host: HostId,
-        id: SessionId,
-        status: EndStatus,
-        error: Option<String>,
-        out: &mut Vec<Effect>,
-    ) {
+    fn session_ended(&mut self, host: HostId, id: SessionId, end: End<'_>, out: &mut Vec<Effect>) {
         if self.spoken_of(host, id, out).is_some() {
-            self.conclude(id, End::Reported { status, error }, out);
+            self.conclude(id, end, out);
         }
     }
 }

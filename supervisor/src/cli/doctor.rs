@@ -18,6 +18,12 @@ pub(super) fn perform(asked: &Asked<'_>) -> Result<Exit, CliError> {
             asked.output.note("no supervisor runs; this is what one would find");
             here::doctor(asked.global)?
         }
+        Err(CliError::Client(error @ ClientError::PermissionDenied { .. }))
+            if asked.global.control_socket.is_none() =>
+        {
+            asked.output.note(&format!("{error}; this is what a supervisor of yours would find"));
+            here::doctor(asked.global)?
+        }
         Err(error) => return Err(error),
     };
     asked.output.result(&report, text)?;

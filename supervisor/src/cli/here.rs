@@ -3,6 +3,7 @@
 //! Owns: turning options into what each part takes. Never: does any of it.
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 use openrtc_control_api::{ConfigCheck, ConfigFault, DoctorReport};
@@ -17,6 +18,9 @@ use crate::spawn::HostProgram;
 use crate::telemetry;
 use crate::wall::Walls;
 use crate::{doctor, run};
+
+/// For `doctor` where no configuration is named: the defaults, which need an agent and directories to be valid.
+const ANY_AGENCY: &str = "[agents.any]\ncommand = [\"/bin/true\"]\n";
 
 /// `run`: the supervisor in the foreground, until it ends.
 pub fn run(global: &Global, hosts: HostArguments) -> Result<ExitCode, CliError> {
@@ -52,7 +56,10 @@ pub fn demo(global: &Global, options: &DemoOptions) -> Result<ExitCode, CliError
 
 /// `doctor` while no supervisor runs: what this machine can do under this configuration.
 pub fn doctor(global: &Global) -> Result<DoctorReport, CliError> {
-    let config = load(global)?;
+    let config = match global.config {
+        Some(_) => load(global)?,
+        None => Config::embedded(ANY_AGENCY, Path::new("/"))?,
+    };
     let walls = Walls::look(&config.cgroup, &config.uids);
     Ok(doctor::report(&config, &walls, None, None))
 }

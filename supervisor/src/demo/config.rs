@@ -61,6 +61,7 @@ unknown_tenant    = "reject"
 missing_tenant    = "reject"
 restart_backoff_s = [1]
 drain_timeout_s   = 1
+terminate_grace_s = 1
 runtime_dir       = {run}
 state_dir         = {state}
 

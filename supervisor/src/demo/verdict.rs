@@ -162,7 +162,7 @@ fn memory(hog: &Hog) -> Check {
         Some("oom_own_limit") => "the kernel (oom_own_limit)".to_owned(),
         Some("mem_watchdog") => "the supervisor's sampling (mem_watchdog)".to_owned(),
         Some(other) => other.to_owned(),
-        None => "nobody known".to_owned(),
+        None => "no wall".to_owned(),
     };
     let within = hog.stopped_within_ms.map_or("an unknown time".to_owned(), |ms| format!("{ms} ms"));
     let refused = hog.refused_at_mb.map(|mb| format!(", after RLIMIT_DATA refused it more than {mb} MB"));

@@ -5,7 +5,9 @@
 
 use std::sync::PoisonError;
 
-use openrtc_ipc::{AgentName, Command, Lockdown, PROTOCOL, Phase, Report, SetupStep, Wall, WallReport, Welcome};
+use openrtc_ipc::{
+    AgentName, Command, FileGrant, Lockdown, PROTOCOL, Phase, Report, SetupStep, Wall, WallReport, Welcome,
+};
 use openrtc_policy::{HostEvent, HostPlan, Intent, SetupFailure};
 
 use super::link::{Link, LinkFault};
@@ -34,8 +36,16 @@ pub fn setup(step: SetupStep, errno: i32, detail: impl ToString, retry: bool) ->
     HostFault::Setup(SetupFailure { step, errno, detail: detail.to_string(), retry })
 }
 
-/// Brings up one newborn; gives the agents that it serves.
-pub async fn bring_up(task: &HostTask, link: &mut Link) -> Result<Vec<AgentName>, HostFault> {
+/// A host that came up.
+pub struct Born {
+    /// The agents that it serves.
+    pub agents: Vec<AgentName>,
+    /// The files that it was granted.
+    pub grants: Vec<FileGrant>,
+}
+
+/// Brings up one newborn.
+pub async fn bring_up(task: &HostTask, link: &mut Link) -> Result<Born, HostFault> {
     hello(link).await?;
     let lockdown = raise(task).await?;
     link.phase = Phase::Greeted;
@@ -44,6 +54,7 @@ pub async fn bring_up(task: &HostTask, link: &mut Link) -> Result<Vec<AgentName>
     // How it was made is ours to say, not the host's.
     reports.retain(|report| report.wall != Wall::Zygote);
     reports.extend(task.record.how.wall());
+    let grants = lockdown.grants.clone();
     attest(task, reports, lockdown).await?;
     link.phase = Phase::Launched;
     // From here on what runs may be the tenant's, and so is what goes wrong.
@@ -52,7 +63,7 @@ pub async fn bring_up(task: &HostTask, link: &mut Link) -> Result<Vec<AgentName>
     configure(task, link)?;
     let agents = ready(task, link).await?;
     link.phase = Phase::Serving;
-    Ok(agents)
+    Ok(Born { agents, grants })
 }
 
 async fn hello(link: &mut Link) -> Result<(), HostFault> {

@@ -14,7 +14,7 @@ use openrtc_policy::{HostEvent, HostPlan, Intent, SetupFailure};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::birth::{self, HostFault};
+use super::birth::{self, Born, HostFault};
 use super::link::{Link, LinkFault};
 use super::order::{Ending, Order};
 use super::output::{OutputReader, OutputTail};
@@ -222,7 +222,7 @@ async fn converse(task: HostTask, channel: UnixStream, orders: &mut mpsc::Receiv
     let born = Instant::now();
     let talk = async {
         let mut link = Link::new(channel)?;
-        let agents = birth::bring_up(&task, &mut link).await?;
+        let Born { agents, grants } = birth::bring_up(&task, &mut link).await?;
         let ready_after_ms = u64::try_from(born.elapsed().as_millis()).unwrap_or(u64::MAX);
         task.record.set_ready(ready_after_ms);
         task.context.fanout.tell(Told::HostUp {
@@ -232,7 +232,7 @@ async fn converse(task: HostTask, channel: UnixStream, orders: &mut mpsc::Receiv
             ready_after_ms,
         });
         task.context.handle.host(task.plan.host, HostEvent::Ready { agents }).await?;
-        Service::new(task.clone()).run(&mut link, orders).await
+        Service::new(task.clone(), grants).run(&mut link, orders).await
     };
     match talk.await {
         Ok(()) => HostFault::Link(LinkFault::Closed),

@@ -10,6 +10,7 @@
 
 pub mod birth;
 pub mod death;
+pub mod denied;
 pub mod life;
 pub mod line;
 pub mod link;

@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use openrtc_ipc::{AgentName, Command, EndStatus, Report, SessionEvent, SessionId};
+use openrtc_ipc::{AgentName, Command, EndStatus, FileGrant, Report, SessionEvent, SessionId};
 use openrtc_policy::HostEvent;
 use openrtc_policy::bounds::{ERROR_BYTES_MAX, REPORTS_PER_S};
 use tokio::sync::mpsc;
 
 use super::birth::HostFault;
+use super::denied;
 use super::link::{Link, LinkFault};
 use super::liveness::Liveness;
 use super::order::Order;
@@ -25,6 +26,7 @@ use crate::sources::Stopping;
 /// A host that serves.
 pub struct Service {
     task: HostTask,
+    grants: Vec<FileGrant>,
     sessions: BTreeMap<SessionId, AgentName>,
     liveness: Liveness,
     telemetry_rate: TokenBucket,
@@ -32,13 +34,14 @@ pub struct Service {
 
 impl Service {
     /// A host without sessions.
-    pub fn new(task: HostTask) -> Self {
+    pub fn new(task: HostTask, grants: Vec<FileGrant>) -> Self {
         let config = &task.context.config;
         let heartbeat = Duration::from_millis(config.liveness.heartbeat_interval_ms);
         Self {
             liveness: Liveness::new(heartbeat, config.rules.unresponsive_warn_ms),
             telemetry_rate: TokenBucket::new(REPORTS_PER_S, Instant::now()),
             sessions: BTreeMap::new(),
+            grants,
             task,
         }
     }
@@ -106,7 +109,16 @@ impl Service {
                     return Err(HostFault::Breached(intent));
                 }
                 let error = error.map(|error| self.task.redactor.redact_cut(&error, ERROR_BYTES_MAX).into_owned());
-                self.tell(HostEvent::SessionEnded { session, status, error }).await?;
+                let denied = error
+                    .as_deref()
+                    .filter(|_| status == EndStatus::Failed)
+                    .and_then(|error| denied::path(error, &self.grants));
+                let denied = denied.map(str::to_owned);
+                let error = match (&denied, error) {
+                    (Some(path), Some(error)) => Some(denied::with_remedy(&error, path)),
+                    (_, error) => error,
+                };
+                self.tell(HostEvent::SessionEnded { session, status, error, denied }).await?;
             }
             Report::Log { level, message } => {
                 if self.admits_telemetry() {

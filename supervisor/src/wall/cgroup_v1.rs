@@ -68,6 +68,11 @@ impl PlaceV1 {
     }
 }
 
+/// v1's word for a weight, of which 100 is ordinary; the kernel takes none below 2.
+pub(super) fn shares(weight: u32) -> u64 {
+    (u64::from(weight) * 1024 / 100).max(2)
+}
+
 /// One host's directories.
 #[derive(Debug, Default)]
 pub(super) struct GroupV1 {
@@ -135,8 +140,7 @@ impl GroupV1 {
     }
 
     fn limit_cpu(&self, directory: &Directory, limits: &GroupLimits) -> Result<(), CgroupError> {
-        let shares = u64::from(limits.cpu_weight) * 1024 / 100;
-        directory.write("cpu.shares", &shares.max(2).to_string())?;
+        directory.write("cpu.shares", &shares(limits.cpu_weight).to_string())?;
         let Some(pct) = limits.cpu_pct else { return Ok(()) };
         let quota = u64::from(pct) * CPU_PERIOD_MICROS / 100;
         directory.write("cpu.cfs_period_us", &CPU_PERIOD_MICROS.to_string())?;

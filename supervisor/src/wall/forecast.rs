@@ -2,7 +2,7 @@
 //!
 //! Owns: the prospect. Never: stands for an attestation; a host's own walls are read back when they are up.
 
-use openrtc_ipc::{Evidence, RunAs, Wall, WallSpec, WallState, WallStatus};
+use openrtc_ipc::{DataMax, Evidence, RunAs, Wall, WallSpec, WallState, WallStatus};
 
 use super::machine::Machine;
 use super::remedy::{self, Surroundings};
@@ -26,7 +26,7 @@ pub(super) fn of(machine: &Machine, spec: &WallSpec) -> Vec<(WallStatus, Option<
         (Wall::Memory, machine.memory(controllers, spec), Evidence::Observed),
         (Wall::Cpu, machine.cpu(controllers, spec), Evidence::Observed),
         (Wall::Pids, pids(machine.pids(controllers, spec, own_uid), own_uid), Evidence::Observed),
-        (Wall::Rlimits, fixed("prlimit, read back"), Evidence::Observed),
+        (Wall::Rlimits, fixed(&rlimits(spec)), Evidence::Observed),
         (Wall::Uid, uid, Evidence::Observed),
         (Wall::Capabilities, fixed("none in any set"), Evidence::Observed),
         (Wall::NoNewPrivs, fixed("no_new_privs"), Evidence::Observed),
@@ -77,4 +77,16 @@ fn landlock(abi: u32) -> [WallState; 2] {
         WallState::Absent(format!("landlock abi {abi} has no scopes (Linux 6.12 or newer)"))
     };
     [WallState::Kernel(format!("landlock abi {abi}: files")), scope]
+}
+
+/// The limits that do not depend on the process, as they will be read back.
+fn rlimits(spec: &WallSpec) -> String {
+    let files = spec.open_files_max.map_or_else(|| "NOFILE off".to_owned(), |max| format!("NOFILE {max}"));
+    let core = if spec.core_dump { "CORE allowed" } else { "CORE 0" };
+    let data = match spec.data_max {
+        DataMax::Auto => "DATA twice the memory wall".to_owned(),
+        DataMax::Off => "DATA off".to_owned(),
+        DataMax::Bytes(bytes) => format!("DATA {bytes}"),
+    };
+    format!("{files}, {core}, {data}")
 }

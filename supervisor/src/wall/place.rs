@@ -23,6 +23,13 @@ use super::hierarchy::Hierarchies;
 use crate::config::wall::{CgroupMode, CgroupSettings};
 use crate::sys::proc;
 
+/// What all hosts together weigh on the CPU beside the rest of the machine, where an ordinary group weighs 100.
+///
+/// They are in one group, and a group is scheduled as one. With the ordinary weight a host that spins spends the share
+/// of all, and its siblings wait behind every other program of the machine: beside two busy ones on two cores their p99
+/// was 17–21 ms, and 2–3 ms with this weight.
+const HOSTS_CPU_WEIGHT: u32 = 1_000;
+
 /// Whether detection may change the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Touch {
@@ -171,6 +178,9 @@ fn find_v1(hierarchies: &Hierarchies, _named: bool, touch: Touch) -> Result<Plac
     let mut made = made.into_iter();
     let mut next = || made.next().flatten();
     let place = PlaceV1 { memory: next(), cpu: next(), cpuacct: next(), pids: next() };
+    if let (Touch::Prepare, Some(cpu)) = (touch, &place.cpu) {
+        weigh(cpu, "cpu.shares", cgroup_v1::shares(HOSTS_CPU_WEIGHT));
+    }
     Ok(Place::V1 { place, _held: held })
 }
 
@@ -221,7 +231,17 @@ fn prepare_v2(own: &Path, controllers: Controllers, named: bool) -> Result<Place
     held.push(Held::make(own.join(&name))?);
     let base = held[held.len() - 1].path.clone();
     Directory(base.clone()).write("cgroup.subtree_control", &enabling(controllers))?;
+    if controllers.cpu {
+        weigh(&base, "cpu.weight", HOSTS_CPU_WEIGHT.into());
+    }
     Ok(Place::V2 { place: PlaceV2 { base, controllers }, _held: held })
+}
+
+/// Gives the group of all hosts its weight; without it they still stand behind their own walls.
+fn weigh(base: &Path, file: &str, weight: u64) {
+    if let Err(error) = Directory(base.to_owned()).write(file, &weight.to_string()) {
+        tracing::warn!(%error, cause = %error.source, "hosts weigh no more on the CPU than one program");
+    }
 }
 
 /// Moves every process of one group into another; new ones may be born meanwhile, so it looks again.
@@ -330,6 +350,24 @@ mod tests {
         drop(lock);
         sweep_dead(parent, &cgroup_v1::sweep);
         assert!(!held.exists(), "let go");
+    }
+
+    #[test]
+    fn all_hosts_together_weigh_more_than_one_program_and_looking_changes_nothing() {
+        let settings = CgroupSettings { mode: CgroupMode::Auto, parent: None };
+        let weight = |place: &Place| match place {
+            Place::V1 { place, .. } => std::fs::read_to_string(place.cpu.as_ref()?.join("cpu.shares")).ok(),
+            Place::V2 { place, .. } => std::fs::read_to_string(place.base.join("cpu.weight")).ok(),
+            Place::Absent(_) => None,
+        };
+        let before = weight(&Place::find(&settings, Touch::Look));
+        let place = Place::find(&settings, Touch::Prepare);
+        let Some(found) = weight(&place) else {
+            return println!("SKIP: no cpu cgroup that we may write");
+        };
+        let expected = if matches!(place, Place::V1 { .. }) { "10240" } else { "1000" };
+        assert_eq!(found.trim(), expected);
+        assert_eq!(weight(&Place::find(&settings, Touch::Look)), before);
     }
 
     #[test]
