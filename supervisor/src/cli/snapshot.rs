@@ -30,11 +30,11 @@ pub(super) async fn perform(options: Options, client: &Client, output: &Output) 
 fn text(output: &Output, snapshot: &Snapshot) -> String {
     let version = snapshot.deployment_version.as_ref().map_or_else(String::new, |version| format!(" {version}"));
     let mut text = format!(
-        "{}{version}: up {}, {} sessions, {} hosts, {} started, {} failed{}\n",
+        "{}{version}: up {}, {} sessions, {}, {} started, {} failed{}\n",
         harmless(&snapshot.worker.name),
         units::seconds(snapshot.uptime_seconds),
         units::of(snapshot.active_sessions, snapshot.worker.max_sessions),
-        snapshot.hosts.len(),
+        units::counted(snapshot.hosts.len() as u64, "host"),
         snapshot.total_sessions_started,
         snapshot.total_session_failures,
         if snapshot.draining { ", draining" } else { "" },
