@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use openrtc_control_api::{DoctorReport, Strength, WallRow};
 use openrtc_policy::{Policy, WaitStatus};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::config::Config;
 use crate::control::{self, About, Control, World};
@@ -23,7 +23,7 @@ use crate::observer::{Fanout, JsonlObserver, LogObserver, MetricsJsonlObserver, 
 use crate::secrets::{SecretFault, Vault};
 use crate::shutdown::Signals;
 use crate::sources::Handle;
-use crate::spawn::{HostProgram, Spawner};
+use crate::spawn::{HostProgram, Spawner, ZygoteState};
 use crate::wall::Walls;
 
 /// Threads that serve hosts and the control API; more would only fight the hosts for the cores.
@@ -32,6 +32,8 @@ const SERVING_THREADS: usize = 2;
 const POOL_THREADS: usize = 4;
 /// How long observers may take to write what they still hold.
 const FLUSH_LIMIT: Duration = Duration::from_secs(5);
+/// How long the start may wait for a warm zygote.
+const ZYGOTE_LIMIT: Duration = Duration::from_secs(2);
 /// How long the program of an `{ exec = […] }` reference may run.
 const SECRET_COMMAND_LIMIT: Duration = Duration::from_secs(10);
 /// How long `host kill` waits until the host is gone, in milliseconds.
@@ -100,7 +102,7 @@ async fn serve(config: Config, spawner: Spawner) -> Result<(), RunError> {
     let work_root = config.supervisor.state_dir.join("hosts");
     make_work_root(&config.supervisor.state_dir, &work_root)?;
     let walls = Walls::detect(&config.cgroup, &config.uids);
-    let report = crate::doctor::report(&config, &walls, Some(&spawner.zygote_state()), Some(&control));
+    let report = crate::doctor::report(&config, &walls, Some(&settled_zygote(&spawner).await), Some(&control));
     demand_walls(&report)?;
     let (vault, faults) = Vault::resolve(&config, |argv| run_secret_command(spawner.clone(), argv)).await;
     tell_start(&report, &config, &vault, &faults);
@@ -144,6 +146,16 @@ async fn serve(config: Config, spawner: Spawner) -> Result<(), RunError> {
     }
     tracing::info!("finished: no session and no host is left");
     Ok(())
+}
+
+/// The zygote's state once it is warm, or when it has taken too long: the first hosts need not be made cold.
+async fn settled_zygote(spawner: &Spawner) -> ZygoteState {
+    let mut changes = spawner.zygote_changes();
+    let warm = changes.wait_for(|state| *state == ZygoteState::Warm);
+    match timeout(ZYGOTE_LIMIT, warm).await {
+        Ok(Ok(_)) => ZygoteState::Warm,
+        Ok(Err(_)) | Err(_) => spawner.zygote_state(),
+    }
 }
 
 fn sockets(config: &Config) -> control::Settings {
