@@ -7,16 +7,17 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use openrtc_control_api::{ConfigCheck, ConfigFault, DoctorReport};
+use openrtc_ipc::RunAs;
 use tracing::level_filters::LevelFilter;
 
 use super::exit::CliError;
 use super::output::Color;
 use super::{DemoOptions, Global, HostArguments, LogLevel};
-use crate::config::{Config, ConfigFaults, Fault, LoadRequest, Overrides};
+use crate::config::{Config, ConfigFaults, Fault, LoadRequest, Overrides, paths};
 use crate::demo::{self, DemoArgs};
 use crate::spawn::HostProgram;
 use crate::telemetry;
-use crate::wall::Walls;
+use crate::wall::{self, Walls};
 use crate::{doctor, run};
 
 /// For `doctor` where no configuration is named: the defaults, which need an agent and directories to be valid.
@@ -68,11 +69,33 @@ pub fn doctor(global: &Global) -> Result<DoctorReport, CliError> {
 pub fn config_check(global: &Global) -> Result<ConfigCheck, CliError> {
     let source = global.config.as_ref().map_or_else(|| "defaults".to_owned(), |path| path.display().to_string());
     Ok(match Config::load(&request(global)) {
-        Ok(config) => ConfigCheck { source, ok: true, faults: Vec::new(), warnings: config.warnings },
+        Ok(config) => {
+            let unreachable = unreachable_programs(&config);
+            let warnings = config.warnings.into_iter().chain(unreachable).collect();
+            ConfigCheck { source, ok: true, faults: Vec::new(), warnings }
+        }
         Err(ConfigFaults { faults, warnings }) => {
             ConfigCheck { source, ok: false, faults: faults.into_iter().map(fault).collect(), warnings }
         }
     })
+}
+
+/// Programs that a tenant's own uid could not reach: their hosts would share ours (decision W1).
+fn unreachable_programs(config: &Config) -> Vec<String> {
+    let uids = &config.uids;
+    if config.default_wall().run_as != RunAs::Auto || !paths::is_root() {
+        return Vec::new();
+    }
+    let programs = config.agents.iter().filter_map(|agent| Some((&agent.name, agent.command.first()?)));
+    let blocked = programs.filter_map(|(agent, program)| {
+        let at = wall::reachable_by(uids.first, uids.first, Path::new(program)).err()?;
+        Some(format!(
+            "agents.{agent}.command = {program}: cannot be reached by a tenant's own uid: {} is closed to others; \
+             its hosts would run under the supervisor's uid, behind the other walls. Open it, or move the program",
+            at.display()
+        ))
+    });
+    blocked.collect()
 }
 
 /// `config show`: the configuration in force, as JSON, with `***(source)` for each secret.

@@ -98,28 +98,7 @@ impl Service {
                 self.tell(HostEvent::SessionRerouted(session, agent)).await?;
             }
             Report::SessionEvent { session, event } => self.telemetry(session, event)?,
-            Report::SessionEnded { session, status, error } => {
-                self.own(session)?;
-                self.sessions.remove(&session);
-                self.task.record.set_working(!self.sessions.is_empty());
-                if status == EndStatus::Failed
-                    && let Some(intent) = sampling::killed_by_kernel(&self.task).await
-                {
-                    // The kernel took the session's program, and the host that says "failed" is all that is left.
-                    return Err(HostFault::Breached(intent));
-                }
-                let error = error.map(|error| self.task.redactor.redact_cut(&error, ERROR_BYTES_MAX).into_owned());
-                let denied = error
-                    .as_deref()
-                    .filter(|_| status == EndStatus::Failed)
-                    .and_then(|error| denied::path(error, &self.grants));
-                let denied = denied.map(str::to_owned);
-                let error = match (&denied, error) {
-                    (Some(path), Some(error)) => Some(denied::with_remedy(&error, path)),
-                    (_, error) => error,
-                };
-                self.tell(HostEvent::SessionEnded { session, status, error, denied }).await?;
-            }
+            Report::SessionEnded { session, status, error } => self.session_ended(session, status, error).await?,
             Report::Log { level, message } => {
                 if self.admits_telemetry() {
                     self.task.log(level, &message);
@@ -140,6 +119,31 @@ impl Service {
             }
         }
         Ok(())
+    }
+
+    async fn session_ended(
+        &mut self,
+        session: SessionId,
+        status: EndStatus,
+        error: Option<String>,
+    ) -> Result<(), HostFault> {
+        self.own(session)?;
+        self.sessions.remove(&session);
+        self.task.record.set_working(!self.sessions.is_empty());
+        let mut error = error.map(|error| self.task.redactor.redact_cut(&error, ERROR_BYTES_MAX).into_owned());
+        let mut denied = None;
+        if status == EndStatus::Failed {
+            if let Some(intent) = sampling::killed_by_kernel(&self.task).await {
+                // The kernel took the session's program, and the host that says "failed" is all that is left.
+                return Err(HostFault::Breached(intent));
+            }
+            denied = error.as_deref().and_then(|error| denied::path(error, &self.grants)).map(str::to_owned);
+            error = error.map(|error| match &denied {
+                Some(path) => denied::with_remedy(&error, path),
+                None => error,
+            });
+        }
+        Ok(self.tell(HostEvent::SessionEnded { session, status, error, denied }).await?)
     }
 
     async fn tell(&self, event: HostEvent) -> Result<(), Stopping> {
