@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use openrtc_control_api::{DoctorReport, Strength, WallRow};
 use openrtc_policy::{Policy, WaitStatus};
+use rustix::process::DumpableBehavior;
 use tokio::time::{Instant, timeout};
 
 use crate::config::Config;
@@ -82,6 +83,9 @@ pub enum RunError {
 /// Runs a supervisor until it has finished.
 pub fn run(config: Config, program: HostProgram) -> Result<(), RunError> {
     tree::become_subreaper().map_err(RunError::Process)?;
+    // It holds every key: no core, and no reading of its memory or environment by an equal (law 8).
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .map_err(|error| RunError::Process(error.into()))?;
     // Before the runtime: it is the one thread that makes processes, and it outlives everything else.
     let spawner = Spawner::start(program)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use openrtc_tests::{Setup, until};
+use openrtc_tests::{Setup, User, until};
 
 use crate::config;
 
@@ -80,6 +80,17 @@ fn no_other_process_and_no_output_ever_holds_it() {
         assert!(!output.contains(ACME) && !output.contains(GLOBEX), "a key is in:\n{output}");
     }
     assert!(running.log().contains("***("), "the redaction left no mark");
+}
+
+/// A process that must not be dumped belongs to root in `/proc`: no equal may open its memory or environment.
+#[test]
+fn the_supervisors_own_memory_is_closed_to_its_equals() {
+    use std::os::unix::fs::MetadataExt;
+    let running = Setup::new(&config("")).run_by(User::Ordinary).start();
+    for name in ["mem", "environ", "maps"] {
+        let owner = fs::metadata(format!("/proc/{}/{name}", running.pid())).expect("there").uid();
+        assert_eq!(owner, 0, "{name}");
+    }
 }
 
 #[test]
