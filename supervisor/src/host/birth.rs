@@ -90,7 +90,7 @@ async fn raise(task: &HostTask) -> Result<Lockdown, HostFault> {
             .map_err(|fault| setup(SetupStep::WorkDir, fault.raw_os_error().unwrap_or(0), fault, true))?;
         let raised = context
             .walls
-            .raise(plan.host, process.pid(), spec, &lockdown)
+            .raise(plan.host, process.pid(), spec)
             .map_err(|fault| setup(fault.step(), fault.errno(), fault.detail(), fault.retry()))?;
         *task.wall.lock().unwrap_or_else(PoisonError::into_inner) = Some(raised);
         Ok(lockdown)

@@ -25,7 +25,7 @@ pub(super) fn of(machine: &Machine, spec: &WallSpec) -> Vec<(WallStatus, Option<
     let walls = [
         (Wall::Memory, machine.memory(controllers, spec), Evidence::Observed),
         (Wall::Cpu, machine.cpu(controllers, spec), Evidence::Observed),
-        (Wall::Pids, pids(machine.pids(controllers, spec, own_uid), own_uid), Evidence::Observed),
+        (Wall::Pids, machine.pids(controllers, spec, own_uid), Evidence::Observed),
         (Wall::Rlimits, fixed(&rlimits(spec)), Evidence::Observed),
         (Wall::Uid, uid, Evidence::Observed),
         (Wall::Capabilities, fixed("none in any set"), Evidence::Observed),
@@ -53,16 +53,6 @@ fn uid(machine: &Machine, spec: &WallSpec) -> WallState {
             WallState::Kernel(format!("uid {uid}"))
         }
         _ => WallState::Absent(machine.identities.why_not(spec, std::iter::empty())),
-    }
-}
-
-/// No uid is chosen yet, so that none is named.
-fn pids(state: WallState, own_uid: Option<u32>) -> WallState {
-    match (state, own_uid) {
-        (WallState::Kernel(text), Some(uid)) => {
-            WallState::Kernel(text.replace(&format!("uid {uid}"), "the tenant's uid"))
-        }
-        (state, _) => state,
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Owns: the facts, and the states that follow from them. Never: knows a host.
 
-use openrtc_ipc::{DataMax, Identity, WallSpec, WallState};
+use openrtc_ipc::{DataMax, WallSpec, WallState};
 
 use super::cgroup::Controllers;
 use super::cpu::{self, Means};
@@ -47,13 +47,9 @@ impl Machine {
         }
     }
 
-    /// How processes are counted by uid, if they must be.
-    pub(super) fn nproc(&self, controllers: Option<Controllers>, identity: Option<Identity>) -> Nproc {
-        match (controllers.is_some_and(|has| has.pids), identity) {
-            (true, _) => Nproc::NotNeeded,
-            (false, Some(Identity { uid, .. })) => Nproc::Own { uid },
-            (false, None) => Nproc::Backstop { uid: self.identities.own_uid() },
-        }
+    /// Whether processes must be counted by uid too.
+    pub(super) fn nproc(&self, controllers: Option<Controllers>) -> Nproc {
+        if controllers.is_some_and(|has| has.pids) { Nproc::NotNeeded } else { Nproc::Backstop }
     }
 
     /// The memory wall.
@@ -90,12 +86,11 @@ impl Machine {
         let Some(pids) = spec.pids_max else { return WallState::Absent("NO PIDS WALL: turned off".into()) };
         match (controllers.filter(|has| has.pids), own_uid) {
             (Some(has), _) => WallState::Kernel(format!("{}: {pids}", has.version)),
-            (None, Some(uid)) => WallState::Kernel(format!("RLIMIT_NPROC of uid {uid}: {pids} more than it had")),
             // The kernel ignores RLIMIT_NPROC for root.
             (None, None) if self.identities.own_uid() == 0 => {
                 WallState::Sampled(format!("{pids} counted every {} ms", spec.sample_ms))
             }
-            (None, None) => {
+            (None, _) => {
                 WallState::Sampled(format!("{pids} counted every {} ms; RLIMIT_NPROC behind it", spec.sample_ms))
             }
         }

@@ -103,7 +103,7 @@ impl Walls {
     ///
     /// # Errors
     /// The child must be killed; nothing of its cgroup is left.
-    pub fn raise(&self, host: HostId, pid: i32, spec: &WallSpec, lockdown: &Lockdown) -> Result<Raised, WallError> {
+    pub fn raise(&self, host: HostId, pid: i32, spec: &WallSpec) -> Result<Raised, WallError> {
         let machine = &self.machine;
         let controllers = machine.place.controllers();
         if machine.cgroup_mode == CgroupMode::Require && controllers.is_none() {
@@ -112,7 +112,7 @@ impl Walls {
         }
         set_oom_score(pid, spec.oom_score_adj)?;
         let status = proc::status(pid).map_err(|source| unusable(format!("read /proc/{pid}/status"), source))?;
-        let nproc = machine.nproc(controllers, lockdown.identity);
+        let nproc = machine.nproc(controllers);
         let limits = rlimits::wanted(spec, nproc, status.vm_data_bytes);
         rlimits::set(pid, &limits)?;
         let percent = cpu::share_max(spec, machine.cores);

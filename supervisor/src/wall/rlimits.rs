@@ -2,8 +2,9 @@
 //!
 //! Owns: which limits a host has. Never: sets one from inside, where it could be forgotten.
 //!
-//! `RLIMIT_NPROC` counts every process and thread of a uid on the machine and is ignored for root, so it is only set
-//! where no pids cgroup stands: with a uid of the host's own as its wall, with the supervisor's uid as a backstop.
+//! `RLIMIT_NPROC` counts every process and thread of a uid on the machine, in one number for all its hosts, and is ignored
+//! for root. So it is no wall: a limit fit for one host would refuse forks to the first of many. Where no pids cgroup
+//! stands it is a backstop far above, for what a fork bomb does between two samples (C-3).
 
 use std::io;
 
@@ -12,15 +13,16 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use crate::sys::proc::{self, Limit};
 
+/// How many hosts at their full number of processes the backstop leaves room for, above what the machine runs already.
+const NPROC_HOSTS: u64 = 16;
+
 /// How `RLIMIT_NPROC` is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Nproc {
-    /// A pids cgroup stands, or nothing is asked for.
+    /// A pids cgroup stands.
     NotNeeded,
-    /// This uid is one tenant's: its processes now and as many more as the host may have.
-    Own { uid: u32 },
-    /// This uid is the supervisor's too: the same, as a backstop.
-    Backstop { uid: u32 },
+    /// The sampler counts, and this stands behind it.
+    Backstop,
 }
 
 /// A limit that could not be set.
@@ -97,14 +99,15 @@ fn nproc_max(spec: &WallSpec, nproc: Nproc) -> Option<u64> {
     let pids = u64::from(spec.pids_max?);
     match nproc {
         Nproc::NotNeeded => None,
-        Nproc::Own { uid } | Nproc::Backstop { uid } => Some(threads_of(uid) + pids),
+        Nproc::Backstop => Some(threads_of_machine() + NPROC_HOSTS * pids),
     }
 }
 
-/// Processes and threads that this user has now, machine-wide as far as we see.
-fn threads_of(uid: u32) -> u64 {
-    let statuses = proc::all().into_iter().filter_map(|pid| proc::status(pid).ok());
-    statuses.filter(|status| status.uids[0] == uid).map(|status| u64::from(status.threads)).sum()
+/// Threads of the whole machine: at least those of any uid, and one file to read however many there are.
+fn threads_of_machine() -> u64 {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let all = load.split_ascii_whitespace().nth(3).and_then(|running| running.split_once('/'));
+    all.and_then(|(_, all)| all.parse().ok()).unwrap_or(0)
 }
 
 /// Sets them, lowering only: a limit that is already tighter stays.
@@ -170,7 +173,7 @@ mod tests {
     #[test]
     fn processes_are_counted_by_uid_only_where_no_cgroup_counts_them() {
         assert_eq!(value(&wanted(&spec(), Nproc::NotNeeded, 0), "NPROC"), None);
-        let free_uid = Nproc::Own { uid: 3_999_999_999 };
-        assert_eq!(value(&wanted(&spec(), free_uid, 0), "NPROC"), Some((512, 512)));
+        let (soft, hard) = value(&wanted(&spec(), Nproc::Backstop, 0), "NPROC").expect("a backstop");
+        assert!(soft == hard && soft > 16 * 512, "above what runs already: {soft}");
     }
 }

@@ -106,7 +106,7 @@ impl Host {
         let program = ProgramFiles { commands: vec![command], ..ProgramFiles::default() };
         let lockdown = walls.lockdown(&tenant, spec, &program, &work_dir, std::process::id());
         make_work_dir(&work_dir, lockdown.identity).unwrap();
-        host.raised = Some(walls.raise(id, host.pid(), spec, &lockdown)?);
+        host.raised = Some(walls.raise(id, host.pid(), spec)?);
         host.welcome(tenant, id, Some(lockdown.clone()));
         host.lockdown = Some(lockdown);
         host.proved()?;
