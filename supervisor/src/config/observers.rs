@@ -34,10 +34,6 @@ pub struct Metrics {
 pub struct Logs {
     /// Form.
     pub format: Format,
-    /// Names of fields whose values are hidden; `*` stands for anything, case does not matter.
-    pub redact: Vec<String>,
-    /// Bytes of one line.
-    pub line_bytes_max: usize,
 }
 
 impl Observers {
@@ -64,12 +60,10 @@ impl Metrics {
 impl Logs {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         let formats = [("auto", Format::Auto), ("text", Format::Text), ("json", Format::Json)];
-        let redact = section.texts("redact").map(|list| list.value.into_iter().map(|name| name.value).collect());
-        let default = || ["*api_key*", "*secret*", "*token*", "authorization"].map(str::to_owned).to_vec();
-        Self {
-            format: section.choice("format", &formats).unwrap_or(Format::Auto),
-            redact: redact.unwrap_or_else(default),
-            line_bytes_max: section.whole("line_max_kib", 1..=1_024).unwrap_or(64) as usize * 1024,
-        }
+        section.later(&[
+            ("redact", "a tenant's own keys are hidden in all that its hosts write, without it"),
+            ("line_max_kib", "lines are cut at 16 KiB"),
+        ]);
+        Self { format: section.choice("format", &formats).unwrap_or(Format::Auto) }
     }
 }

@@ -221,8 +221,6 @@ impl Config {
                 Format::Json => "json",
             },
         );
-        put(&mut logs, "redact", self.logs.redact.clone());
-        put(&mut logs, "line_max_kib", whole(self.logs.line_bytes_max as u64 / 1024));
         put(root, "logs", logs);
     }
 }

@@ -48,7 +48,6 @@ fn the_proposed_file_loads() {
     let support = config.agent(&AgentName::parse("support").unwrap()).unwrap();
     assert_eq!(support.command, [place.path().join("segment.py").display().to_string()]);
     assert_eq!(config.logs.format, Format::Auto);
-    assert_eq!(config.logs.line_bytes_max, 65_536);
     assert_eq!(config.observers.jsonl, None);
 }
 
