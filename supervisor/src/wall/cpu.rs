@@ -13,8 +13,8 @@ use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use nix::unistd::{Pid, getsid};
 use openrtc_ipc::{CpuMax, WallSpec};
-use rustix::process::{Pid, getsid};
 
 use crate::sys::proc;
 use crate::sys::sched::{self, Class};
@@ -89,8 +89,9 @@ pub(super) struct Governor {
 
 impl Governor {
     pub(super) fn new(means: Means, percent_max: u32, pid: i32) -> Self {
-        // An autogroup is a session's: one shared with us would hold us back too.
-        let own_session = getsid(Pid::from_raw(pid)).ok() != getsid(None).ok();
+        // An autogroup is a session's: one shared with us would hold us back too. In a container our session may be
+        // one from outside its pid namespace, whose number reads as 0.
+        let own_session = getsid(Some(Pid::from_raw(pid))).ok() != getsid(None).ok();
         let open = || File::options().write(true).open(format!("/proc/{pid}/autogroup")).ok();
         let autogroup = if own_session { open() } else { None };
         Self {
