@@ -89,9 +89,44 @@ pub struct AgentSpec {
     pub command: Vec<String>,
     /// Providers resolved for this tenant and agent, as JSON text (`{"stt":…,"llm":…,"tts":…}`).
     pub providers_json: String,
+    /// Steps of `providers_json` that come from `[defaults]`: what the application itself gave the agent goes before them
+    /// (semantics B4).
+    #[serde(deserialize_with = "bounded::list::<_, _, LIST_MAX>")]
+    pub defaulted: Vec<String>,
     /// The tools it may use.
     #[serde(deserialize_with = "bounded::list::<_, _, LIST_MAX>")]
     pub tools: Vec<String>,
+}
+
+/// Where an application's agents are found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ApplicationTarget {
+    /// A script, run as `__main__` in its own folder.
+    Script(PathBuf),
+    /// An attribute of a module.
+    Attribute {
+        /// The folder that the module is imported from.
+        folder: PathBuf,
+        /// Its dotted name.
+        module: String,
+        /// A pool, a server, worker options or an entrypoint.
+        attribute: String,
+    },
+    /// A folder of agents, for OpenRTC's discovery.
+    AgentsDir(PathBuf),
+}
+
+/// The application of a host whose runtime has one, `kind = "python"`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Application {
+    /// Where it is.
+    pub target: ApplicationTarget,
+    /// The zygote has loaded it already (`load_app = "zygote"`).
+    pub loaded: bool,
+    /// The host is only to say which agents there are, and what of the script's settings is not in force: it gets no
+    /// session, and placeholders stand for keys that are not there.
+    pub inspect: bool,
 }
 
 /// What a host needs to serve its tenant. Secrets travel here and nowhere else.
@@ -112,6 +147,8 @@ pub struct Configure {
     pub work_dir: PathBuf,
     /// How long an agent's program may take to end after SIGTERM, in milliseconds.
     pub terminate_grace_ms: u64,
+    /// The application to load; `None` for runtimes without one.
+    pub application: Option<Application>,
 }
 
 /// One message to a host.
@@ -130,8 +167,14 @@ pub enum Command {
     StartSession {
         /// Which.
         info: SessionInfo,
+        /// Job metadata as it was sent; `info.metadata` is what counts.
+        job_metadata: String,
+        /// Room metadata as it was sent.
+        room_metadata: String,
         /// A recording comes with it, as the next descriptor received on the channel.
         input: bool,
+        /// What the agent says is wanted: the descriptor to write it to comes next, after the recording's.
+        output: bool,
     },
     /// End a session: ask, then SIGTERM, then SIGKILL of its tree.
     EndSession {

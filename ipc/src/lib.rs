@@ -24,7 +24,9 @@ pub mod wall;
 pub mod zygote;
 
 pub use codec::{WireError, decode_command, decode_report, encode_command, encode_report, encode_report_into};
-pub use command::{AgentSpec, Command, Configure, Program, Secret, SecretText, Welcome};
+pub use command::{
+    AgentSpec, Application, ApplicationTarget, Command, Configure, Program, Secret, SecretText, Welcome,
+};
 pub use frame::{Frame, FrameReader, Lane};
 pub use ids::{AgentName, HostId, IdError, RuntimeName, SessionId, TenantId};
 pub use lockdown::{FileAccess, FileGrant, Identity, Lockdown, SetupStep};

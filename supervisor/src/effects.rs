@@ -4,14 +4,13 @@
 //! `/proc` or waits.
 
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use openrtc_ipc::{HostId, SessionId, SessionInfo};
 use openrtc_policy::{Answer, Conclusion, Dispatch, DispatchId, Effect, HostPlan, Intent, Notice, SessionPlan};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::host::order::{Ending, Order};
+use crate::host::order::{Ending, Order, Recordings, SessionStart};
 use crate::host::{HostContext, life};
 use crate::observer::Told;
 use crate::telemetry::unix_ms;
@@ -27,8 +26,8 @@ pub struct Effects {
     context: Arc<HostContext>,
     deployment_version: Option<String>,
     last_dispatch: u64,
-    waiting: BTreeMap<DispatchId, (oneshot::Sender<Answer>, Option<OwnedFd>)>,
-    recordings: BTreeMap<SessionId, OwnedFd>,
+    waiting: BTreeMap<DispatchId, (oneshot::Sender<Answer>, Recordings)>,
+    recordings: BTreeMap<SessionId, Recordings>,
     hosts: BTreeMap<HostId, Reins>,
     finished: bool,
 }
@@ -56,12 +55,12 @@ impl Effects {
     pub fn expect_answer(
         &mut self,
         mut dispatch: Dispatch,
-        recording: Option<OwnedFd>,
+        recordings: Recordings,
         reply: oneshot::Sender<Answer>,
     ) -> Dispatch {
         self.last_dispatch += 1;
         dispatch.id = DispatchId(self.last_dispatch);
-        self.waiting.insert(dispatch.id, (reply, recording));
+        self.waiting.insert(dispatch.id, (reply, recordings));
         dispatch
     }
 
@@ -82,9 +81,11 @@ impl Effects {
     }
 
     fn answer(&mut self, dispatch: DispatchId, answer: Answer) {
-        let Some((reply, recording)) = self.waiting.remove(&dispatch) else { return };
-        if let (Answer::Admitted(admitted), Some(recording)) = (&answer, recording) {
-            self.recordings.insert(admitted.session, recording);
+        let Some((reply, recordings)) = self.waiting.remove(&dispatch) else { return };
+        if let Answer::Admitted(admitted) = &answer
+            && !recordings.is_empty()
+        {
+            self.recordings.insert(admitted.session, recordings);
         }
         // Who asked may have hung up; the session goes on, as a call does.
         let _ = reply.send(answer);
@@ -109,8 +110,10 @@ impl Effects {
             deployment_version: self.deployment_version.clone(),
         };
         self.context.ledger.begin(info.clone(), host);
-        let recording = self.recordings.remove(&info.session);
-        self.order(host, Order::StartSession(Box::new(info), recording));
+        let recordings = self.recordings.remove(&info.session).unwrap_or_default();
+        let SessionPlan { job_metadata, room_metadata, .. } = plan;
+        let start = SessionStart { info, job_metadata, room_metadata, recordings };
+        self.order(host, Order::StartSession(Box::new(start)));
     }
 
     /// A host whose queue is full does not read, and is killed, not waited for (law 1).

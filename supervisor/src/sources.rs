@@ -2,24 +2,22 @@
 //!
 //! Owns: the queue and the questions that ride on it. Never: decides.
 
-use std::os::fd::OwnedFd;
-
-use openrtc_policy::{Answer, Dispatch, DispatchId, Event, HostEvent, OperatorEvent};
+use openrtc_policy::{Answer, Dispatch, DispatchId, Event, HostEvent, OperatorEvent, Policy};
 use tokio::sync::{mpsc, oneshot};
 
-use openrtc_policy::Policy;
+use crate::host::order::Recordings;
 
 /// A question asked of policy between two events.
 pub type Question = Box<dyn FnOnce(&Policy) + Send>;
 
 /// What the driver takes from its queue.
 pub enum Input {
-    /// Somebody wants a session and waits for the answer; a recording may come with it.
+    /// Somebody wants a session and waits for the answer; recordings may come with it.
     Dispatch {
         /// What is asked; the driver numbers it.
         dispatch: Dispatch,
-        /// The caller's recording, for the host.
-        recording: Option<OwnedFd>,
+        /// The caller's recordings, for the host.
+        recordings: Recordings,
         /// Where the answer goes.
         reply: oneshot::Sender<Answer>,
     },
@@ -52,9 +50,9 @@ impl Handle {
     }
 
     /// Asks for a session. `dispatch.id` is overwritten.
-    pub async fn dispatch(&self, dispatch: Dispatch, recording: Option<OwnedFd>) -> Result<Answer, Stopping> {
+    pub async fn dispatch(&self, dispatch: Dispatch, recordings: Recordings) -> Result<Answer, Stopping> {
         let (reply, answer) = oneshot::channel();
-        self.send(Input::Dispatch { dispatch, recording, reply }).await?;
+        self.send(Input::Dispatch { dispatch, recordings, reply }).await?;
         answer.await.map_err(|_| Stopping)
     }
 

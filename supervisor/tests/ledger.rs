@@ -39,6 +39,8 @@ fn end(ledger: &Ledger, seq: u64) {
         room: "room".to_owned(),
         job_id: None,
         metadata: [].into(),
+        job_metadata: String::new(),
+        room_metadata: String::new(),
     };
     let outcome = Outcome { status: Status::Success, reason: Reason::Completed, error: None, blame: Blame::Caller };
     ledger.end(Conclusion { plan, host: Some(HOST), outcome, exit: None, duration_ms: 1, started: true }, 2, None);

@@ -54,11 +54,12 @@ struct AgentSettings {
 impl Settings {
     /// Checks what the supervisor sent.
     pub(crate) fn new(configure: Configure) -> Result<Self, SettingsError> {
-        let Configure { agents, agent_config_json, env, secrets, work_dir, terminate_grace_ms } = configure;
+        let Configure { agents, agent_config_json, env, secrets, work_dir, terminate_grace_ms, application: _ } =
+            configure;
         let agent_config = object("agent_config", agent_config_json)?;
         let agents = agents
             .into_iter()
-            .map(|AgentSpec { name, command, providers_json, tools }| {
+            .map(|AgentSpec { name, command, providers_json, tools, defaulted: _ }| {
                 let providers = object(&format!("providers of agent {name}"), providers_json)?;
                 Ok((name, AgentSettings { command, providers, tools }))
             })
@@ -105,7 +106,9 @@ mod tests {
 
     fn configure() -> Configure {
         Configure {
+            application: None,
             agents: vec![AgentSpec {
+                defaulted: Vec::new(),
                 name: AgentName::parse("energy").unwrap(),
                 command: vec!["/bin/true".into()],
                 providers_json: String::new(),

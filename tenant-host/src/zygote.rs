@@ -71,7 +71,7 @@ fn serve() -> Result<Turn, ZygoteError> {
     loop {
         let Some(fds) = request(&socket).map_err(ZygoteError::Talk)? else { return Ok(Turn::End) };
         if let Err(Threads(threads)) = single_threaded(Path::new(TASKS)) {
-            reply(&socket, ZygoteReply::Refused { threads }, &[]).map_err(ZygoteError::Talk)?;
+            reply(&socket, ZygoteReply::Refused { threads, names: String::new() }, &[]).map_err(ZygoteError::Talk)?;
             continue;
         }
         match clone::fork_sibling() {

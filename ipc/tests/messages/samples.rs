@@ -78,6 +78,7 @@ fn configure() -> Configure {
     Configure {
         agents: vec![AgentSpec {
             name: agent(),
+            defaulted: vec!["tts".into()],
             command: vec!["/opt/agents/support.py".into(), "--fast".into()],
             providers_json: r#"{"stt":"deepgram/nova-3"}"#.into(),
             tools: vec!["order_lookup".into()],
@@ -87,6 +88,11 @@ fn configure() -> Configure {
         secrets: vec![Secret { variable: "OPENAI_API_KEY".into(), value: SecretText::new("sk-sample".into()) }],
         work_dir: "/run/openrtc-supervisor/hosts/h3.1".into(),
         terminate_grace_ms: 10_000,
+        application: Some(Application {
+            target: ApplicationTarget::Script("/srv/agency/main.py".into()),
+            loaded: false,
+            inspect: false,
+        }),
     }
 }
 
@@ -116,7 +122,13 @@ pub(crate) fn commands() -> Vec<Command> {
         Command::Proceed { program: Some(program) },
         Command::Proceed { program: None },
         Command::Configure(configure()),
-        Command::StartSession { info: info(), input: true },
+        Command::StartSession {
+            info: info(),
+            job_metadata: r#"{"plan":{"tier":1}}"#.into(),
+            room_metadata: String::new(),
+            input: true,
+            output: false,
+        },
         Command::EndSession { session: session(), reason: "operator_kill".into() },
         Command::Ping { nonce: u64::MAX },
         Command::Drain,

@@ -7,6 +7,7 @@ fn no_debug_text_shows_a_secret() {
     let value = SecretText::new("sk-canary".into());
     let secret = Secret { variable: "OPENAI_API_KEY".into(), value };
     let command = Command::Configure(Configure {
+        application: None,
         agents: Vec::new(),
         agent_config_json: String::new(),
         env: Vec::new(),

@@ -53,22 +53,39 @@ fn lockdown() -> impl Strategy<Value = Lockdown> {
 }
 
 fn configure() -> impl Strategy<Value = Configure> {
-    let spec = (agent(), vec(text(), 0..3), text(), vec(text(), 0..3))
-        .prop_map(|(name, command, providers_json, tools)| AgentSpec { name, command, providers_json, tools });
+    let texts = || vec(text(), 0..3);
+    let spec =
+        (agent(), texts(), text(), texts(), texts()).prop_map(|(name, command, providers_json, defaulted, tools)| {
+            AgentSpec { name, command, providers_json, defaulted, tools }
+        });
     let secret = pairs().prop_map(|pairs| {
         let secrets = pairs.into_iter().map(|(variable, value)| Secret { variable, value: SecretText::new(value) });
         secrets.collect()
     });
-    (vec(spec, 0..3), text(), pairs(), secret, path(), any::<u64>()).prop_map(
-        |(agents, agent_config_json, env, secrets, work_dir, terminate_grace_ms)| Configure {
+    (vec(spec, 0..3), text(), pairs(), secret, path(), any::<u64>(), option::of(application())).prop_map(
+        |(agents, agent_config_json, env, secrets, work_dir, terminate_grace_ms, application)| Configure {
             agents,
             agent_config_json,
             env,
             secrets,
             work_dir,
             terminate_grace_ms,
+            application,
         },
     )
+}
+
+fn application() -> impl Strategy<Value = Application> {
+    let target = prop_oneof![
+        path().prop_map(ApplicationTarget::Script),
+        path().prop_map(ApplicationTarget::AgentsDir),
+        (path(), text(), text()).prop_map(|(folder, module, attribute)| ApplicationTarget::Attribute {
+            folder,
+            module,
+            attribute
+        }),
+    ];
+    (target, any::<bool>(), any::<bool>()).prop_map(|(target, loaded, inspect)| Application { target, loaded, inspect })
 }
 
 fn info() -> impl Strategy<Value = SessionInfo> {
@@ -95,7 +112,15 @@ pub(crate) fn command() -> impl Strategy<Value = Command> {
         }),
         option::of(program).prop_map(|program| Command::Proceed { program }),
         configure().prop_map(Command::Configure),
-        (info(), any::<bool>()).prop_map(|(info, input)| Command::StartSession { info, input }),
+        (info(), text(), text(), any::<bool>(), any::<bool>()).prop_map(
+            |(info, job_metadata, room_metadata, input, output)| Command::StartSession {
+                info,
+                job_metadata,
+                room_metadata,
+                input,
+                output
+            }
+        ),
         (session_id(), text()).prop_map(|(session, reason)| Command::EndSession { session, reason }),
         any::<u64>().prop_map(|nonce| Command::Ping { nonce }),
         Just(Command::Drain),

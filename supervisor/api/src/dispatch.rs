@@ -1,7 +1,7 @@
 //! `POST /v1/dispatch`: asking for an agent session.
 //!
 //! Owns: the question and its good answer; a refusal is a [`crate::Problem`]. Never: carries a recording's bytes; it
-//! names a file that the supervisor opens.
+//! names files that the supervisor opens.
 
 use std::path::PathBuf;
 
@@ -30,6 +30,10 @@ pub struct DispatchRequest {
     /// A recording to play to the agent: absolute path of a regular file, not a symbolic link.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<PathBuf>,
+    /// Where to keep what the agent says, as WAV: absolute path of an existing regular file, not a symbolic link. Runtimes
+    /// of Python applications fill it; others leave it as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<PathBuf>,
     /// Answer when the session has ended, not when it was admitted.
     #[serde(default)]
     pub wait: bool,

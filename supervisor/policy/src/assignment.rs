@@ -43,8 +43,8 @@ impl Policy {
         if !dispatch.assigned_with_answer {
             self.timers.set(Timer::Offer(session), self.now.plus_ms(RESERVATION_TTL_MS));
         }
-        let Dispatch { room, job_id, .. } = dispatch;
-        let plan = SessionPlan { session, tenant, agent, runtime, room, job_id, metadata };
+        let Dispatch { room, job_id, job_metadata, room_metadata, .. } = dispatch;
+        let plan = SessionPlan { session, tenant, agent, runtime, room, job_id, metadata, job_metadata, room_metadata };
         self.sessions.insert(Session { plan, host, state, admitted_at: self.now, epoch, place });
         self.tend(host, out);
         self.start_if_ready(session, out);

@@ -29,6 +29,10 @@ pub struct SessionPlan {
     pub job_id: Option<String>,
     /// Room and job metadata merged, job over room, values as text; `tenant` always there.
     pub metadata: BTreeMap<String, String>,
+    /// Job metadata as it was sent.
+    pub job_metadata: String,
+    /// Room metadata as it was sent.
+    pub room_metadata: String,
 }
 
 /// A host to be made.

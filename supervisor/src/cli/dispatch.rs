@@ -1,7 +1,9 @@
 //! `dispatch`: asking for an agent session, and waiting for its end.
 //!
-//! Owns: the options of a dispatch and the account of its outcome. Never: reads the recording; the supervisor opens it.
+//! Owns: the options of a dispatch and the account of its outcome. Never: reads a recording; the supervisor
+//! opens it.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -50,6 +52,9 @@ pub struct Options {
     /// A recording to play to the agent
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
+    /// Keep what the agent says, as WAV (Python applications)
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
     /// Wait for the session's end
     #[arg(long)]
     wait: bool,
@@ -69,15 +74,23 @@ fn request(options: Options) -> Result<DispatchRequest, CliError> {
         agent: options.agent,
         metadata: options.metadata,
         room_metadata: options.room_metadata,
-        input: options.input.as_deref().map(whole_path).transpose()?,
+        input: options.input.as_deref().map(|path| whole_path("--input", path)).transpose()?,
+        output: options.output.as_deref().map(fresh_file).transpose()?,
         // We wait by asking for the session, so that we can tell how it goes.
         wait: false,
     })
 }
 
 /// The absolute path without symbolic links: the supervisor stands elsewhere, and follows none.
-fn whole_path(path: &Path) -> Result<PathBuf, CliError> {
-    path.canonicalize().map_err(|source| CliError::File { option: "--input", path: path.to_owned(), source })
+fn whole_path(option: &'static str, path: &Path) -> Result<PathBuf, CliError> {
+    path.canonicalize().map_err(|source| CliError::File { option, path: path.to_owned(), source })
+}
+
+/// Makes or empties the file, as the user who asks for it, so that the supervisor has only to open it.
+fn fresh_file(path: &Path) -> Result<PathBuf, CliError> {
+    let made =
+        File::create(path).map_err(|source| CliError::File { option: "--output", path: path.to_owned(), source });
+    made.and_then(|_| whole_path("--output", path))
 }
 
 pub(super) async fn perform(options: Options, client: &Client, output: &Output) -> Result<Exit, CliError> {
@@ -150,10 +163,10 @@ mod tests {
         std::fs::write(&file, b"").unwrap();
         let link = home.path().join("link.wav");
         std::os::unix::fs::symlink("call.wav", &link).unwrap();
-        assert_eq!(whole_path(&link).unwrap(), file);
+        assert_eq!(whole_path("--input", &link).unwrap(), file);
         // The package's own directory is where tests stand.
-        assert!(whole_path(Path::new("Cargo.toml")).unwrap().is_absolute());
-        let missing = whole_path(Path::new("no-such.wav")).unwrap_err();
+        assert!(whole_path("--input", Path::new("Cargo.toml")).unwrap().is_absolute());
+        let missing = whole_path("--input", Path::new("no-such.wav")).unwrap_err();
         assert_eq!(missing.exit(), Exit::Usage);
     }
 }

@@ -232,6 +232,7 @@ impl Client {
             metadata: Some(ask.metadata.to_string()),
             room_metadata: None,
             input: ask.input.clone(),
+            output: None,
             wait: true,
         };
         let body = serde_json::to_vec(&request).map_err(|error| malformed(what, &error))?;

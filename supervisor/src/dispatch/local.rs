@@ -1,6 +1,6 @@
 //! Dispatches from the control API.
 //!
-//! Owns: the caps on what is asked, and opening the recording. Never: believes the tenant, the agent or the metadata;
+//! Owns: the caps on what is asked, and opening the recordings. Never: believes the tenant, the agent or the metadata;
 //! policy reads them. Never: follows a symbolic link, or waits on what is no regular file.
 
 use std::io;
@@ -13,6 +13,7 @@ use openrtc_policy::{Answer, Dispatch};
 use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+use crate::host::order::Recordings;
 use crate::sources::{Handle, Stopping, unnumbered};
 
 /// Why a dispatch never came to policy.
@@ -31,27 +32,35 @@ pub enum LocalError {
     /// The room has no name.
     #[error("room: empty; name a room")]
     NoRoom,
-    /// The recording's path depends on where one stands.
-    #[error("input: {} is not absolute; give the whole path", path.display())]
+    /// A recording's path depends on where one stands.
+    #[error("{field}: {} is not absolute; give the whole path", path.display())]
     NotAbsolute {
+        /// Which.
+        field: &'static str,
         /// The path.
         path: PathBuf,
     },
-    /// The recording is a symbolic link.
-    #[error("input: {} is a symbolic link; name the file itself", path.display())]
+    /// A recording is a symbolic link.
+    #[error("{field}: {} is a symbolic link; name the file itself", path.display())]
     SymbolicLink {
+        /// Which.
+        field: &'static str,
         /// The path.
         path: PathBuf,
     },
-    /// The recording is a directory, a pipe, a device or a socket.
-    #[error("input: {} is no regular file; name a recording", path.display())]
+    /// A recording is a directory, a pipe, a device or a socket.
+    #[error("{field}: {} is no regular file; name a recording", path.display())]
     NotAFile {
+        /// Which.
+        field: &'static str,
         /// The path.
         path: PathBuf,
     },
-    /// The recording cannot be opened.
-    #[error("input: cannot open {} for reading", path.display())]
+    /// A recording cannot be opened.
+    #[error("{field}: cannot open {}", path.display())]
     Open {
+        /// Which.
+        field: &'static str,
         /// The path.
         path: PathBuf,
         /// Why not.
@@ -66,12 +75,15 @@ pub enum LocalError {
 /// Asks for a session and gives policy's answer.
 pub async fn dispatch(handle: &Handle, request: DispatchRequest) -> Result<Answer, LocalError> {
     check(&request)?;
-    let recording = match request.input.clone() {
-        None => None,
-        // A file on a slow or dead network mount must not hold up anybody else.
-        Some(path) => tokio::task::spawn_blocking(move || open(&path)).await.map_err(|_| Stopping)?.map(Some)?,
-    };
-    Ok(handle.dispatch(read(request), recording).await?)
+    let (input, output) = (request.input.clone(), request.output.clone());
+    // A file on a slow or dead network mount must not hold up anybody else.
+    let opened = tokio::task::spawn_blocking(move || {
+        let input = input.map(|path| open("input", &path, OFlags::RDONLY)).transpose()?;
+        let output = output.map(|path| open("output", &path, OFlags::WRONLY)).transpose()?;
+        Ok::<_, LocalError>(Recordings { input, output })
+    });
+    let recordings = opened.await.map_err(|_| Stopping)??;
+    Ok(handle.dispatch(read(request), recordings).await?)
 }
 
 fn check(request: &DispatchRequest) -> Result<(), LocalError> {
@@ -101,31 +113,35 @@ fn read(request: DispatchRequest) -> Dispatch {
     }
 }
 
-/// Opens a recording for reading. Blocks as long as the file system does.
-fn open(path: &Path) -> Result<OwnedFd, LocalError> {
+/// Opens a recording, which must be there. Blocks as long as the file system does.
+fn open(field: &'static str, path: &Path, access: OFlags) -> Result<OwnedFd, LocalError> {
     let path = path.to_owned();
     if !path.is_absolute() {
-        return Err(LocalError::NotAbsolute { path });
+        return Err(LocalError::NotAbsolute { field, path });
     }
     // NONBLOCK: a pipe without a writer must not hold us; it is turned away below.
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NOCTTY;
+    let flags = access | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NOCTTY;
     let file = match rustix::fs::openat(CWD, &path, flags, Mode::empty()) {
         Ok(file) => file,
-        Err(Errno::LOOP) => return Err(LocalError::SymbolicLink { path }),
+        Err(Errno::LOOP) => return Err(LocalError::SymbolicLink { field, path }),
         // A socket, or a device without a driver.
-        Err(Errno::NXIO) => return Err(LocalError::NotAFile { path }),
-        Err(errno) => return Err(LocalError::Open { path, source: errno.into() }),
+        Err(Errno::NXIO) => return Err(LocalError::NotAFile { field, path }),
+        Err(errno) => return Err(LocalError::Open { field, path, source: errno.into() }),
     };
     match rustix::fs::fstat(&file) {
         Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => Ok(file),
-        Ok(_) => Err(LocalError::NotAFile { path }),
-        Err(errno) => Err(LocalError::Open { path, source: errno.into() }),
+        Ok(_) => Err(LocalError::NotAFile { field, path }),
+        Err(errno) => Err(LocalError::Open { field, path, source: errno.into() }),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn reading(path: &Path) -> Result<OwnedFd, LocalError> {
+        open("input", path, OFlags::RDONLY)
+    }
 
     fn asked(room: &str) -> DispatchRequest {
         DispatchRequest { room: room.into(), ..DispatchRequest::default() }
@@ -149,20 +165,20 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let file = home.path().join("call.wav");
         std::fs::write(&file, b"RIFF").unwrap();
-        assert!(open(&file).is_ok());
+        assert!(reading(&file).is_ok());
 
-        assert!(matches!(open(Path::new("call.wav")), Err(LocalError::NotAbsolute { .. })));
-        assert!(matches!(open(home.path()), Err(LocalError::NotAFile { .. })));
-        assert!(matches!(open(Path::new("/dev/zero")), Err(LocalError::NotAFile { .. })));
+        assert!(matches!(reading(Path::new("call.wav")), Err(LocalError::NotAbsolute { .. })));
+        assert!(matches!(reading(home.path()), Err(LocalError::NotAFile { .. })));
+        assert!(matches!(reading(Path::new("/dev/zero")), Err(LocalError::NotAFile { .. })));
         let link = home.path().join("link.wav");
         std::os::unix::fs::symlink(&file, &link).unwrap();
-        assert!(matches!(open(&link), Err(LocalError::SymbolicLink { .. })));
+        assert!(matches!(reading(&link), Err(LocalError::SymbolicLink { .. })));
         let pipe = home.path().join("pipe.wav");
         rustix::fs::mkfifoat(CWD, &pipe, Mode::from_raw_mode(0o600)).unwrap();
-        assert!(matches!(open(&pipe), Err(LocalError::NotAFile { .. })));
+        assert!(matches!(reading(&pipe), Err(LocalError::NotAFile { .. })));
         let socket = home.path().join("socket.wav");
         let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
-        assert!(matches!(open(&socket), Err(LocalError::NotAFile { .. })));
-        assert!(matches!(open(&home.path().join("none.wav")), Err(LocalError::Open { .. })));
+        assert!(matches!(reading(&socket), Err(LocalError::NotAFile { .. })));
+        assert!(matches!(reading(&home.path().join("none.wav")), Err(LocalError::Open { .. })));
     }
 }

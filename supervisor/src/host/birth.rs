@@ -76,7 +76,7 @@ async fn hello(link: &mut Link) -> Result<(), HostFault> {
 
 fn welcome(task: &HostTask, link: &mut Link, lockdown: Option<Lockdown>) -> Result<(), LinkFault> {
     let HostPlan { host, tenant, .. } = task.plan.clone();
-    link.command(&Command::Welcome(Welcome { protocol: PROTOCOL, host, tenant, lockdown }), None)
+    link.command(&Command::Welcome(Welcome { protocol: PROTOCOL, host, tenant, lockdown }), Vec::new())
 }
 
 /// Raises what is raised from outside, while uids are equal (decision W4).
@@ -124,7 +124,7 @@ async fn attest(task: &HostTask, reports: Vec<WallReport>, lockdown: Lockdown) -
 async fn proceed(task: &HostTask, link: &mut Link) -> Result<(), HostFault> {
     let program = task.context.config.program(&task.plan.runtime, &task.work_dir);
     let foreign = program.is_some();
-    link.command(&Command::Proceed { program }, None)?;
+    link.command(&Command::Proceed { program }, Vec::new())?;
     if !foreign {
         return Ok(());
     }
@@ -143,7 +143,7 @@ fn configure(task: &HostTask, link: &mut Link) -> Result<(), HostFault> {
         .vault
         .configure(&context.config, &plan.tenant, &plan.runtime, work_dir)
         .map_err(|fault| setup(SetupStep::Configure, 0, fault, false))?;
-    Ok(link.command(&Command::Configure(configure), None)?)
+    Ok(link.command(&Command::Configure(configure), Vec::new())?)
 }
 
 async fn ready(task: &HostTask, link: &mut Link) -> Result<Vec<AgentName>, HostFault> {

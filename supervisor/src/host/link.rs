@@ -52,11 +52,11 @@ impl From<WireError> for LinkFault {
     }
 }
 
-/// A frame on its way out, perhaps with a descriptor.
+/// A frame on its way out, perhaps with descriptors.
 #[derive(Debug)]
 struct Outgoing {
     bytes: Bytes,
-    fd: Option<OwnedFd>,
+    fds: Vec<OwnedFd>,
 }
 
 /// One host's channel.
@@ -87,12 +87,12 @@ impl Link {
         })
     }
 
-    /// Queues a command, and a descriptor to go with it.
-    pub fn command(&mut self, command: &Command, fd: Option<OwnedFd>) -> Result<(), LinkFault> {
+    /// Queues a command, and the descriptors that it announces.
+    pub fn command(&mut self, command: &Command, fds: Vec<OwnedFd>) -> Result<(), LinkFault> {
         if self.outgoing.len() >= COMMANDS_QUEUED_MAX {
             return Err(LinkFault::Violation { kind: "not_reading" });
         }
-        self.outgoing.push_back(Outgoing { bytes: encode_command(command)?, fd });
+        self.outgoing.push_back(Outgoing { bytes: encode_command(command)?, fds });
         self.stalled_since.get_or_insert_with(Instant::now);
         Ok(())
     }
@@ -158,12 +158,11 @@ impl Link {
     /// Sends as much as the socket takes.
     fn flush(&mut self) -> Result<(), LinkFault> {
         while let Some(front) = self.outgoing.front_mut() {
-            let fd = front.fd.as_ref().map(AsFd::as_fd);
-            let sent =
-                self.socket.try_io(Interest::WRITABLE, || fds::send(self.socket.as_fd(), &front.bytes, fd.as_slice()));
+            let fds: Vec<_> = front.fds.iter().map(AsFd::as_fd).collect();
+            let sent = self.socket.try_io(Interest::WRITABLE, || fds::send(self.socket.as_fd(), &front.bytes, &fds));
             match sent {
                 Ok(count) => {
-                    front.fd = None;
+                    front.fds.clear();
                     front.bytes.advance(count);
                     self.stalled_since = Some(Instant::now());
                     if front.bytes.is_empty() {

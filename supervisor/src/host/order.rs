@@ -7,11 +7,40 @@ use std::os::fd::OwnedFd;
 use openrtc_ipc::{SessionId, SessionInfo};
 use openrtc_policy::Intent;
 
+/// A session to start.
+#[derive(Debug)]
+pub struct SessionStart {
+    /// Which.
+    pub info: SessionInfo,
+    /// Job metadata as it was sent.
+    pub job_metadata: String,
+    /// Room metadata as it was sent.
+    pub room_metadata: String,
+    /// What to play to the agent, and where to keep what it says.
+    pub recordings: Recordings,
+}
+
+/// A session's two recordings.
+#[derive(Debug, Default)]
+pub struct Recordings {
+    /// Played to the agent; open for reading.
+    pub input: Option<OwnedFd>,
+    /// What the agent says; open for writing.
+    pub output: Option<OwnedFd>,
+}
+
+impl Recordings {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.input.is_none() && self.output.is_none()
+    }
+}
+
 /// An order for a host that serves.
 #[derive(Debug)]
 pub enum Order {
-    /// Start a session, with its recording if there is one.
-    StartSession(Box<SessionInfo>, Option<OwnedFd>),
+    /// Start a session.
+    StartSession(Box<SessionStart>),
     /// Ask it to end a session, for this reason.
     EndSession(SessionId, &'static str),
     /// It gets no more sessions.

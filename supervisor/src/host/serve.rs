@@ -16,7 +16,7 @@ use super::birth::HostFault;
 use super::denied;
 use super::link::{Link, LinkFault};
 use super::liveness::Liveness;
-use super::order::Order;
+use super::order::{Order, Recordings, SessionStart};
 use super::rate::TokenBucket;
 use super::sampling;
 use super::task::HostTask;
@@ -54,7 +54,7 @@ impl Service {
                 report = link.report() => self.hear(report?).await?,
                 Some(order) = orders.recv(), if room => self.obey(link, order)?,
                 beat = self.liveness.next() => {
-                    if let Some(event) = self.liveness.beat(beat, |nonce| link.command(&Command::Ping { nonce }, None))? {
+                    if let Some(event) = self.liveness.beat(beat, |nonce| link.command(&Command::Ping { nonce }, Vec::new()))? {
                         self.tell(event).await?;
                     }
                 }
@@ -65,19 +65,27 @@ impl Service {
     /// Passes an order on.
     fn obey(&mut self, link: &mut Link, order: Order) -> Result<(), LinkFault> {
         match order {
-            Order::StartSession(info, recording) => {
+            Order::StartSession(start) => {
+                let SessionStart { info, job_metadata, room_metadata, recordings: Recordings { input, output } } =
+                    *start;
                 self.sessions.insert(info.session, info.agent.clone());
                 self.task.record.set_working(true);
-                let input = recording.is_some();
-                link.command(&Command::StartSession { info: *info, input }, recording)
+                let command = Command::StartSession {
+                    info,
+                    job_metadata,
+                    room_metadata,
+                    input: input.is_some(),
+                    output: output.is_some(),
+                };
+                link.command(&command, input.into_iter().chain(output).collect())
             }
             Order::EndSession(session, reason) => {
-                link.command(&Command::EndSession { session, reason: reason.to_owned() }, None)
+                link.command(&Command::EndSession { session, reason: reason.to_owned() }, Vec::new())
             }
-            Order::Drain => link.command(&Command::Drain, None),
+            Order::Drain => link.command(&Command::Drain, Vec::new()),
             Order::Shutdown => {
                 let grace_ms = self.task.context.config.rules.terminate_grace_ms;
-                link.command(&Command::Shutdown { grace_ms }, None)
+                link.command(&Command::Shutdown { grace_ms }, Vec::new())
             }
         }
     }

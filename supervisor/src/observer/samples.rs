@@ -87,6 +87,8 @@ pub(crate) fn ended(status: Status, reason: Reason, error: Option<&str>) -> Told
         room: "acme-corp_support-1".to_owned(),
         job_id: None,
         metadata: BTreeMap::new(),
+        job_metadata: String::new(),
+        room_metadata: String::new(),
     };
     let outcome = Outcome { status, reason, error: error.map(str::to_owned), blame: Blame::Tenant };
     let usage = Usage { llm_tokens_in: 7, ..Usage::default() };

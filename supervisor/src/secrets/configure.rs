@@ -51,6 +51,7 @@ impl Vault {
             secrets,
             work_dir: work_dir.to_owned(),
             terminate_grace_ms: config.rules.terminate_grace_ms,
+            application: None,
         })
     }
 
@@ -159,6 +160,14 @@ fn providers(config: &Config, tenant: &TenantId, agent: &Agent) -> crate::config
     config.tenants.get(tenant).map_or(below.clone(), |tenant| tenant.providers.over(&below))
 }
 
+/// Steps that only `[defaults]` names.
+fn defaulted(config: &Config, tenant: &TenantId, agent: &Agent) -> Vec<String> {
+    let own = config.tenants.get(tenant).map(|tenant| tenant.providers.over(&agent.providers));
+    let own = own.unwrap_or_else(|| agent.providers.clone());
+    let named: BTreeSet<&str> = own.named().map(|(step, _)| step).collect();
+    config.defaults.named().map(|(step, _)| step).filter(|step| !named.contains(step)).map(str::to_owned).collect()
+}
+
 fn agent_spec(config: &Config, tenant: &TenantId, agent: &Agent, enabled: Option<&Json>) -> AgentSpec {
     let enabled = enabled.and_then(Json::as_array);
     let allowed = |tool: &&String| enabled.is_none_or(|list| list.iter().any(|name| name.as_str() == Some(tool)));
@@ -166,6 +175,7 @@ fn agent_spec(config: &Config, tenant: &TenantId, agent: &Agent, enabled: Option
         name: agent.name.clone(),
         command: agent.command.clone(),
         providers_json: providers(config, tenant, agent).json().to_string(),
+        defaulted: defaulted(config, tenant, agent),
         tools: agent.tools.iter().filter(allowed).cloned().collect(),
     }
 }

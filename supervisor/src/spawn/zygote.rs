@@ -13,7 +13,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use openrtc_ipc::zygote::{FORK_FDS, MESSAGE_BYTES};
+use openrtc_ipc::zygote::{FORK_FDS, MESSAGE_BYTES_MAX};
 use openrtc_ipc::{ZygoteFork, ZygoteReply, fds};
 use openrtc_policy::bounds::{ZYGOTE_REPLY_MS, ZYGOTE_WARM_MS};
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -74,6 +74,7 @@ impl Zygote {
             Phase::Waiting { .. } => self.start(program),
             Phase::Starting { socket, deadline, .. } => match receive(socket) {
                 Ok((ZygoteReply::Ready, _)) => self.warm(now),
+                Ok((ZygoteReply::Unfit { why }, _)) => self.lose(&why),
                 Ok(_) => self.lose("it broke its protocol"),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock && now < *deadline => self.bury_if_dead(),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.lose("it was not warm in time"),
@@ -234,9 +235,14 @@ fn ask(socket: &OwnedFd, ends: [BorrowedFd<'_>; FORK_FDS]) -> io::Result<Asked> 
             Ok(Asked::Forked(process))
         }
         (ZygoteReply::Forked { .. }, None) => Err(io::Error::new(io::ErrorKind::InvalidData, "a host without a pidfd")),
-        (ZygoteReply::Refused { threads }, _) => Ok(Asked::Declined(format!("it has {threads} threads"))),
+        (ZygoteReply::Refused { threads, names }, _) => Ok(Asked::Declined(match names.as_str() {
+            "" => format!("it has {threads} threads"),
+            names => format!("it has {threads} threads: {names}"),
+        })),
         (ZygoteReply::Failed { errno }, _) => Ok(Asked::Declined(io::Error::from_raw_os_error(errno).to_string())),
-        (ZygoteReply::Ready, _) => Err(io::Error::new(io::ErrorKind::InvalidData, "ready a second time")),
+        (ZygoteReply::Ready | ZygoteReply::Unfit { .. }, _) => {
+            Err(io::Error::new(io::ErrorKind::InvalidData, "ready a second time"))
+        }
     }
 }
 
@@ -259,7 +265,7 @@ fn receive(socket: impl AsFd) -> io::Result<(ZygoteReply, Option<OwnedFd>)> {
     if rustix::event::poll(&mut ready, Some(&Timespec::default()))? == 0 {
         return Err(io::ErrorKind::WouldBlock.into());
     }
-    let mut bytes = [0; MESSAGE_BYTES + 1];
+    let mut bytes = [0; MESSAGE_BYTES_MAX + 1];
     let mut received = Vec::new();
     match fds::receive(&socket, &mut bytes, &mut received)? {
         0 => Err(io::ErrorKind::UnexpectedEof.into()),

@@ -287,6 +287,8 @@ pub(crate) fn end(ledger: &Ledger, session: SessionId, status: Status, reason: R
         room: live.info.room_name,
         job_id: None,
         metadata: live.info.metadata,
+        job_metadata: String::new(),
+        room_metadata: String::new(),
     };
     let conclusion = Conclusion {
         plan,

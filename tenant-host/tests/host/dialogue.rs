@@ -65,12 +65,24 @@ fn a_session_that_cannot_start_is_started_and_failed() {
     let mut host = Supervised::serving(&["/bin/true"]);
     let mut stranger = info(1);
     stranger.agent = AgentName::parse("stranger").unwrap();
-    host.send(&Command::StartSession { info: stranger, input: false });
+    host.send(&Command::StartSession {
+        info: stranger,
+        job_metadata: String::new(),
+        room_metadata: String::new(),
+        input: false,
+        output: false,
+    });
     assert_eq!(host.next(), Report::SessionStarted { session: session(1) });
     let ran = host.ran(1);
     assert_eq!(ran.status, Some(EndStatus::Failed));
     assert_eq!(ran.error.unwrap(), "this host serves no agent stranger");
-    host.send(&Command::StartSession { info: info(2), input: true });
+    host.send(&Command::StartSession {
+        info: info(2),
+        job_metadata: String::new(),
+        room_metadata: String::new(),
+        input: true,
+        output: false,
+    });
     let ran = host.ran(2);
     assert_eq!((ran.status, ran.error.unwrap().as_str()), (Some(EndStatus::Failed), NO_RECORDING));
 }

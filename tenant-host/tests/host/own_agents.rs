@@ -97,7 +97,16 @@ fn an_agent_learns_and_tells_what_it_should() {
     let path = host.path("call.wav");
     std::fs::write(&path, "RIFF").unwrap();
     let recording = OwnedFd::from(std::fs::File::open(&path).unwrap());
-    host.send_with(&Command::StartSession { info: of("tell", 1), input: true }, &[&recording]);
+    host.send_with(
+        &Command::StartSession {
+            info: of("tell", 1),
+            job_metadata: String::new(),
+            room_metadata: String::new(),
+            input: true,
+            output: false,
+        },
+        &[&recording],
+    );
     let ran = host.ran(1);
     let wanted = [r#"acme-corp Some("RIFF") sk-canary"#, r#"{"stt":"deepgram/nova-3"} {"instructions":"be kind"}"#];
     assert_eq!(ran.log(LogLevel::Info), wanted);
@@ -109,9 +118,21 @@ fn an_agent_learns_and_tells_what_it_should() {
 #[test]
 fn a_panic_or_failure_is_its_own_session_s_alone() {
     let mut host = serving();
-    host.send(&Command::StartSession { info: of("wait", 1), input: false });
+    host.send(&Command::StartSession {
+        info: of("wait", 1),
+        job_metadata: String::new(),
+        room_metadata: String::new(),
+        input: false,
+        output: false,
+    });
     for (seq, agent, error) in [(2, "panic", "agent panicked: out of luck"), (3, "fail", "no voice")] {
-        host.send(&Command::StartSession { info: of(agent, seq), input: false });
+        host.send(&Command::StartSession {
+            info: of(agent, seq),
+            job_metadata: String::new(),
+            room_metadata: String::new(),
+            input: false,
+            output: false,
+        });
         let ran = host.ran(seq);
         assert_eq!((ran.status, ran.error.as_deref()), (Some(EndStatus::Failed), Some(error)));
     }
@@ -123,12 +144,24 @@ fn a_panic_or_failure_is_its_own_session_s_alone() {
 #[test]
 fn an_agent_that_ignores_its_end_is_dropped() {
     let mut host = serving();
-    host.send(&Command::StartSession { info: of("ignore", 1), input: false });
+    host.send(&Command::StartSession {
+        info: of("ignore", 1),
+        job_metadata: String::new(),
+        room_metadata: String::new(),
+        input: false,
+        output: false,
+    });
     host.send(&Command::EndSession { session: session(1), reason: "operator_kill".into() });
     let ran = host.ran(1);
     assert_eq!(ran.error.as_deref(), Some("agent did not end within its grace"));
     assert_eq!(ran.status, Some(EndStatus::Cancelled));
-    host.send(&Command::StartSession { info: of("ignore", 2), input: false });
+    host.send(&Command::StartSession {
+        info: of("ignore", 2),
+        job_metadata: String::new(),
+        room_metadata: String::new(),
+        input: false,
+        output: false,
+    });
     host.send(&Command::Shutdown { grace_ms: Duration::from_millis(200).as_millis() as u64 });
     assert_eq!(host.ran(2).status, Some(EndStatus::Cancelled));
     assert_eq!(host.next(), Report::Bye { reason: "shutdown".into() });

@@ -79,7 +79,16 @@ fn a_recording_is_open_for_reading_on_descriptor_4() {
     let path = host.path("call.wav");
     File::create(&path).unwrap().write_all(b"RIFF\n").unwrap();
     let recording = OwnedFd::from(File::open(&path).unwrap());
-    host.send_with(&Command::StartSession { info: info(1), input: true }, &[&recording]);
+    host.send_with(
+        &Command::StartSession {
+            info: info(1),
+            job_metadata: String::new(),
+            room_metadata: String::new(),
+            input: true,
+            output: false,
+        },
+        &[&recording],
+    );
     let ran = host.ran(1);
     let lines = ran.log(LogLevel::Info);
     assert_eq!(lines[..2], ["RIFF", "0 1 2 3 4 "]);

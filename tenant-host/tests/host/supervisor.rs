@@ -108,7 +108,9 @@ impl Supervised {
 
     pub(crate) fn configure(&self, command: &[&str]) -> Configure {
         Configure {
+            application: None,
             agents: vec![AgentSpec {
+                defaulted: Vec::new(),
                 name: agent(),
                 command: command.iter().map(|&word| word.into()).collect(),
                 providers_json: r#"{"stt":"deepgram/nova-3"}"#.into(),
@@ -174,7 +176,13 @@ impl Supervised {
 
     /// Runs one session to its end.
     pub(crate) fn run(&mut self) -> Ran {
-        self.send(&Command::StartSession { info: info(1), input: false });
+        self.send(&Command::StartSession {
+            info: info(1),
+            job_metadata: String::new(),
+            room_metadata: String::new(),
+            input: false,
+            output: false,
+        });
         self.ran(1)
     }
 
@@ -259,7 +267,13 @@ pub(crate) fn info(seq: u64) -> SessionInfo {
 }
 
 pub(crate) fn start(seq: u64) -> Command {
-    Command::StartSession { info: info(seq), input: false }
+    Command::StartSession {
+        info: info(seq),
+        job_metadata: String::new(),
+        room_metadata: String::new(),
+        input: false,
+        output: false,
+    }
 }
 
 pub(crate) fn welcome() -> Welcome {
