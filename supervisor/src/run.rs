@@ -110,27 +110,28 @@ async fn serve(config: Config, spawner: Spawner) -> Result<(), RunError> {
     demand_walls(&report)?;
     let (vault, faults) = Vault::resolve(&config, |argv| run_secret_command(spawner.clone(), argv)).await;
     tell_start(&report, &config, &vault, &faults);
-    let rules = vault.rules(&config);
     let clock = Clock::start();
     let fanout = observers(&config)?;
     let (handle, queue) = Handle::new();
-    let (registry, ledger) = (Registry::default(), Ledger::default());
-    let deployment_version = config.supervisor.deployment_version.clone();
-    let world = World::new(handle.clone(), registry.clone(), ledger.clone(), fanout.clone(), about(&config, report));
-    let snapshots = snapshots(&config, world.clone(), fanout.clone());
     let listening = tokio::spawn(signals.obey(handle.clone()));
     let context = Arc::new(HostContext {
-        handle,
+        handle: handle.clone(),
         spawner,
         walls,
-        config: Arc::new(config),
         vault,
-        registry,
-        ledger,
+        registry: Registry::default(),
+        ledger: Ledger::default(),
         morgue: Morgue::default(),
         fanout: fanout.clone(),
         work_root,
+        current: RwLock::new(Arc::new(config)),
     });
+    let config = know_agents(&context).await?;
+    let rules = context.vault.rules(&config);
+    let deployment_version = config.supervisor.deployment_version.clone();
+    let (registry, ledger) = (context.registry.clone(), context.ledger.clone());
+    let world = World::new(handle, registry, ledger, fanout.clone(), about(&config, report));
+    let snapshots = snapshots(&config, world.clone(), fanout.clone());
     let effects = Effects::new(context, deployment_version);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let server = tokio::spawn(control.serve(world, async {
@@ -150,6 +151,19 @@ async fn serve(config: Config, spawner: Spawner) -> Result<(), RunError> {
     }
     tracing::info!("finished: no session and no host is left");
     Ok(())
+}
+
+/// Completes the configuration with the agents that applications register, each asked in a walled host of its own.
+async fn know_agents(context: &Arc<HostContext>) -> Result<Arc<Config>, RunError> {
+    let mut config = Config::clone(&context.config());
+    let runtimes: Vec<_> = config.python_runtimes().map(|runtime| runtime.name.clone()).collect();
+    for runtime in runtimes {
+        let agents = probe::agents(context, &runtime).await?;
+        config.take_agents(&runtime, agents)?;
+    }
+    let config = Arc::new(config);
+    context.replace_config(Arc::clone(&config));
+    Ok(config)
 }
 
 /// The zygote's state once it is warm, or when it has taken too long: the first hosts need not be made cold.
