@@ -79,7 +79,6 @@ impl HostContext {
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = config;
     }
 
-
     /// What a host will run and must be able to read, and what it must never see.
     pub fn program_files(&self, tenant: &TenantId, runtime: &RuntimeName) -> ProgramFiles {
         let config = self.config();
