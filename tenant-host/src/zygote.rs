@@ -185,7 +185,13 @@ mod tests {
     #[test]
     fn a_process_with_a_second_thread_is_refused_with_that_threads_name() {
         let (end, ended) = mpsc::channel::<()>();
-        let second = std::thread::Builder::new().name("tokenizer-pool".into()).spawn(move || ended.recv()).unwrap();
+        let (started, starts) = mpsc::channel();
+        let run = move || {
+            started.send(()).unwrap();
+            ended.recv()
+        };
+        let second = std::thread::Builder::new().name("tokenizer-pool".into()).spawn(run).unwrap();
+        starts.recv().unwrap();
         match refusal(threads::names(), 1) {
             Some(ZygoteReply::Refused { threads, names }) => {
                 assert!(threads >= 2, "{threads} threads");
