@@ -30,7 +30,7 @@ use openrtc_ipc::{CHANNEL_FD, CHANNEL_FD_VARIABLE};
 use interpreter::{Role, become_interpreter};
 
 pub use agent::{Agent, AgentError, LocalBoxFuture};
-pub use emit::{EVENT_NAME_BYTES_MAX, EVENT_TEXT_BYTES_MAX, EmitError, LOG_LINE_BYTES_MAX};
+pub use emit::{EVENT_NAME_BYTES_MAX, EVENT_TEXT_BYTES_MAX, EmitError, LOG_LINE_BYTES_MAX, ReportBounds};
 pub use session::{EndRequest, Session, SessionContext, current};
 
 /// Hidden first argument under which the one executable becomes a tenant host.

@@ -74,11 +74,13 @@ class Channel:
     def report(self, name: str, fields: dict[str, Any]) -> None:
         """Queues a report that is never dropped, and writes what the socket takes.
 
-        Raises BufferError when more than 8 MiB wait: the supervisor does not read, and the host should end.
+        Long texts are cut to their bounds, as in every host. Raises ValueError for what may not be sent (a name of more
+        than 64 bytes, usage that falls, a turn that ends before it starts), and BufferError when more than 8 MiB wait:
+        the supervisor does not read, and the host should end.
         """
 
     def offer(self, name: str, fields: dict[str, Any]) -> bool:
-        """Queues an event or a log line; dropped and counted, with False, when 1 MiB waits."""
+        """Queues an event or a log line, as `report`; dropped and counted, with False, when 1 MiB waits."""
 
     def flush(self) -> bool:
         """Writes what the socket takes. False: call again when it is writable. Raises EOFError at the end."""

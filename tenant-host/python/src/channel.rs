@@ -15,6 +15,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use openrtc_ipc::blocking::{self, ChannelError as BlockingError};
 use openrtc_ipc::report::READY_AGENTS_MAX;
 use openrtc_ipc::{AgentName, CHANNEL_FD, Command, LogLevel, Report, SetupStep};
+use openrtc_tenant_host::ReportBounds;
 use openrtc_tenant_host::dialogue;
 use openrtc_tenant_host::incoming::Incoming;
 use openrtc_tenant_host::lockdown::Inherited;
@@ -45,6 +46,7 @@ struct Serving {
     socket: UnixStream,
     incoming: Incoming,
     outgoing: Outgoing,
+    bounds: ReportBounds,
 }
 
 impl Serving {
@@ -146,7 +148,7 @@ fn setup_step(name: &str) -> PyResult<SetupStep> {
     }
 }
 
-fn unencodable(error: &openrtc_ipc::WireError) -> PyErr {
+fn unsendable(error: &dyn std::error::Error) -> PyErr {
     PyValueError::new_err(faults::line(error))
 }
 
@@ -181,8 +183,9 @@ impl Channel {
         if let Stage::Booting { channel, .. } = std::mem::replace(&mut *stage, Stage::Broken) {
             let (socket, reader, fds) = channel.into_parts();
             socket.set_nonblocking(true)?;
-            let (incoming, outgoing) = (Incoming::new(reader, fds), Outgoing::default());
-            *stage = Stage::Serving(Serving { socket, incoming, outgoing });
+            let (incoming, outgoing, bounds) =
+                (Incoming::new(reader, fds), Outgoing::default(), ReportBounds::default());
+            *stage = Stage::Serving(Serving { socket, incoming, outgoing, bounds });
         }
         Ok(())
     }
@@ -191,10 +194,11 @@ impl Channel {
     #[pyo3(name = "log")]
     fn log_line(&self, level: &str, message: &Bound<'_, PyString>) -> PyResult<()> {
         let line = Report::Log { level: self::level(level)?, message: message.to_string_lossy().into_owned() };
+        let line = ReportBounds::default().apply(line).map_err(|error| unsendable(&error))?;
         match &mut *self.stage() {
             Stage::Booting { channel, .. } => channel.report(&line).map_err(|error| faults::of_channel(&error)),
             Stage::Serving(serving) => {
-                serving.outgoing.offer(&line).map_err(|error| unencodable(&error))?;
+                serving.outgoing.offer(&line).map_err(|error| unsendable(&error))?;
                 let _ = serving.write();
                 Ok(())
             }
@@ -231,7 +235,8 @@ impl Channel {
     fn report(&self, name: &str, fields: &Bound<'_, PyDict>) -> PyResult<()> {
         let report = json::report(name, fields)?;
         self.serving("report", |serving| {
-            serving.outgoing.report(&report).map_err(|error| unencodable(&error))?;
+            let report = serving.bounds.apply(report).map_err(|error| unsendable(&error))?;
+            serving.outgoing.report(&report).map_err(|error| unsendable(&error))?;
             // That the supervisor is gone is told by `receive`.
             let _ = serving.write();
             if serving.outgoing.is_overfull() {
@@ -246,7 +251,8 @@ impl Channel {
     fn offer(&self, name: &str, fields: &Bound<'_, PyDict>) -> PyResult<bool> {
         let report = json::report(name, fields)?;
         self.serving("offer", |serving| {
-            let taken = serving.outgoing.offer(&report).map_err(|error| unencodable(&error))?;
+            let report = serving.bounds.apply(report).map_err(|error| unsendable(&error))?;
+            let taken = serving.outgoing.offer(&report).map_err(|error| unsendable(&error))?;
             let _ = serving.write();
             Ok(taken)
         })
@@ -274,7 +280,7 @@ pub(crate) fn adopt_channel() -> PyResult<Channel> {
         Ok(socket) => Ok(Channel::new(socket, Inherited::Nothing)),
         Err(error) => Err(HostError::new_err(format!(
             "{}. This module is started by openrtc-supervisor, which gives it a channel",
-            faults::line(&error)
+            faults::failed_to(&error)
         ))),
     }
 }

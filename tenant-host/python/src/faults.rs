@@ -20,9 +20,14 @@ create_exception!(
 );
 create_exception!(openrtc_host._native, ChannelError, HostError, "The channel carried what is no command, or failed.");
 
+/// An error that is worded for "failed to …", with its causes, as one line.
+pub(crate) fn failed_to(error: &dyn Error) -> String {
+    format!("failed to {}", line(error))
+}
+
 /// An error with its causes, as one line.
 pub(crate) fn line(error: &dyn Error) -> String {
-    let mut line = format!("failed to {error}");
+    let mut line = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
         line.push_str(&format!(": {error}"));
@@ -54,6 +59,6 @@ pub(crate) fn of_channel(error: &BlockingError) -> PyErr {
 pub(crate) fn of_dialogue(error: &DialogueError) -> PyErr {
     match error {
         DialogueError::Channel(error) => of_channel(error),
-        error => HostError::new_err(line(error)),
+        error => HostError::new_err(failed_to(error)),
     }
 }

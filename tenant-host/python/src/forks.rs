@@ -36,7 +36,7 @@ impl ForkHooks for Around<'_> {
 }
 
 fn failed(error: ZygoteError) -> PyErr {
-    HostError::new_err(faults::line(&error))
+    HostError::new_err(faults::failed_to(&error))
 }
 
 /// Says that this zygote is warm and forks hosts on request; gives the channel in each of them.
