@@ -49,7 +49,7 @@ class SetupError(Exception):
 
 
 def run(channel: Channel) -> NoReturn:
-    """Boots and serves, and ends the process: without the interpreter's own end, which would touch every inherited page."""
+    """Boots and serves, and ends the process; not by the interpreter's own end, which touches every inherited page."""
     code = 1
     try:
         code = _run(channel)
@@ -160,15 +160,19 @@ def reseed() -> None:
     tempfile.tempdir = None
     numpy = sys.modules.get("numpy.random")
     if numpy is not None:
-        numpy.seed(int.from_bytes(os.urandom(4), "little"))
+        numpy.seed([int.from_bytes(os.urandom(4), "little") for _ in range(8)])
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.manual_seed(int.from_bytes(os.urandom(7), "little"))
     processes = sys.modules.get("multiprocessing.process")
     if processes is not None:
         processes.current_process().authkey = os.urandom(32)
 
 
 def reset_signals() -> None:
-    """What an exec'd host has: SIGINT ends it, and a fault prints where it happened."""
+    """What an exec'd host has: SIGINT ends it, a file over its limit is an error, a fault prints where it happened."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     faulthandler.disable()
     faulthandler.enable()
 

@@ -89,7 +89,7 @@ class Host:
             await self._end_tasks()
 
     def left(self, exit: BaseException) -> None:
-        """Some task raised `SystemExit` or `KeyboardInterrupt` through the loop: the session that it belongs to fails."""
+        """Some task raised `SystemExit` or `KeyboardInterrupt` through the loop: its session fails."""
         session = session_of(exit)
         fault = failure.exited(exit.code) if isinstance(exit, SystemExit) else "the agent raised KeyboardInterrupt"
         if session is None or not self._sessions.exited(session.session_id, fault):
@@ -152,7 +152,7 @@ class Host:
         self._outbox.offer("Snapshot", snapshot)
 
     def _leave(self, reason: str, grace_s: float) -> None:
-        """Ends every session and then leaves. Agents get three quarters of the grace, so that their ends can be told."""
+        """Ends every session, then leaves. Agents get three quarters of the grace, so that their ends can be told."""
         deadline = self._loop.time() + grace_s
         match self._stage:
             case Leaving(reason=first, deadline=before):

@@ -18,7 +18,17 @@ from .failure import cut
 
 LOG_LINE_BYTES_MAX = 16 * 1024
 _WAITING_MAX = 1000
-_NOISY = ("asyncio", "httpx", "httpx2", "httpcore", "httpcore2", "openai", "urllib3", "aiohttp.access", "websockets.client")
+_NOISY = (
+    "asyncio",
+    "httpx",
+    "httpx2",
+    "httpcore",
+    "httpcore2",
+    "openai",
+    "urllib3",
+    "aiohttp.access",
+    "websockets.client",
+)
 
 Line = tuple["context.SessionContext | None", str, str]
 
@@ -67,7 +77,9 @@ class ChannelHandler(logging.Handler):
             self._send(self._waiting.popleft())
         if self._lost:
             lost, self._lost = self._lost, 0
-            self._send((None, "warn", f"{lost} log lines of other threads were dropped: more than {_WAITING_MAX} waited"))
+            self._send(
+                (None, "warn", f"{lost} log lines of other threads were dropped: more than {_WAITING_MAX} waited")
+            )
 
     def _send(self, line: Line) -> None:
         self._sending = True

@@ -12,12 +12,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .failure import cut
+from .logs import LOG_LINE_BYTES_MAX
 
 if TYPE_CHECKING:
     from ._native import Channel
 
 EVENT_TEXT_BYTES_MAX = 60 * 1024
-LOG_LINE_BYTES_MAX = 16 * 1024
 
 
 class Outbox:

@@ -94,7 +94,7 @@ def named(plan: dict[str, Any]) -> list[str]:
         name = boot.name_of(plan["target"])
         raise Unfit(
             f"reading the imports of {name} failed: {failure.summary(error, boot.folder_of(plan['target']))};"
-            " `preload = [\"livekit.agents\", …]` names them instead"
+            ' `preload = ["livekit.agents", …]` names them instead'
         ) from error
 
 
@@ -105,7 +105,9 @@ def preload(module: str) -> None:
         with deadline(_LOAD_S):
             importlib.import_module(module)
     except _Late as error:
-        raise Unfit(f"import of {module} (preload) did not end within {_LOAD_S:.0f} s; leave it out of `preload`") from error
+        raise Unfit(
+            f"import of {module} (preload) did not end within {_LOAD_S:.0f} s; leave it out of `preload`"
+        ) from error
     except (Exception, SystemExit) as error:
         raise Unfit(
             f"import of {module} (preload) failed: {failure.summary(error)};"
@@ -154,7 +156,6 @@ def load(target: dict[str, Any]) -> None:
 
 def share_memory() -> int:
     """Makes what is there stay shared: no collection here or in a child writes to it. Bytes put into huge pages."""
-    sys.path_importer_cache.clear()
     gc.collect()
     gc.disable()
     gc.freeze()
@@ -169,7 +170,7 @@ def resident_mb() -> int:
 
 @contextmanager
 def deadline(seconds: float) -> Iterator[None]:
-    """Raises `_Late` in the main thread when the time is over and Python runs; the spawner's own deadline ends the rest."""
+    """Raises `_Late` when the time is over and Python runs; what hangs below Python is the spawner's to end."""
 
     def late(_signal: int, _frame: FrameType | None) -> None:
         raise _Late
