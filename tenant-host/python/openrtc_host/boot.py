@@ -11,6 +11,7 @@ import faulthandler
 import gc
 import os
 import random
+import re
 import signal
 import sys
 import tempfile
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from .sessions import Loaded
 
 PROGRAM = "openrtc_host"
+_AGENT = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_AGENTS_MAX = 1024
 
 _FIXED = (
     "PATH",
@@ -53,8 +56,13 @@ def run(channel: Channel) -> NoReturn:
     code = 1
     try:
         code = _run(channel)
-    except BaseException:
-        traceback.print_exc()
+    except EOFError:
+        code = 0  # The supervisor is gone, and that is no fault of ours.
+    except BaseException as error:
+        if type(error).__module__.startswith(__package__):
+            print(f"{PROGRAM}: {error}", file=sys.stderr)
+        else:
+            traceback.print_exc()
     end(code)
 
 
@@ -84,15 +92,11 @@ def _run(channel: Channel) -> int:
     except SetupError as error:
         channel.failed(error.step, failure.cut(str(error), failure.ERROR_BYTES_MAX))
         return 1
-    from .host import Host, HostError
+    from .host import Host
     from .host import run as serve
 
     asyncio.set_event_loop(loop)
-    try:
-        serve(loop, lambda: Host(channel, loaded, configure, folder, handler))
-    except HostError as error:
-        print(f"{PROGRAM}: {error}", file=sys.stderr)
-        return 1
+    serve(loop, lambda: Host(channel, loaded, configure, folder, handler))
     return 0
 
 
@@ -139,19 +143,25 @@ def _loaded(target: dict[str, Any], configure: dict[str, Any], folder: str) -> L
 
 def served(registered: list[str], configure: dict[str, Any]) -> list[str]:
     """The agents to serve: those configured, which the application must register; all of its own where none is."""
-    if not registered:
-        name = name_of(configure["application"]["target"])
-        raise SetupError("configure", f"{name} registers no agent; give it one, with `pool.add(…)` for example")
+    fault = None
+    wrong = [agent for agent in registered if not _AGENT.fullmatch(agent)]
     wanted = [agent["name"] for agent in configure["agents"]]
-    missing = [name for name in wanted if name not in registered]
-    if missing and not configure["application"]["inspect"]:
-        name = name_of(configure["application"]["target"])
-        raise SetupError(
-            "configure",
-            f"{name} registers no agent {', '.join(missing)}; those it has: {', '.join(registered)}."
-            " Name one of these under [agents], or leave [agents] out to take all",
+    missing = [agent for agent in wanted if agent not in registered]
+    inspects = configure["application"]["inspect"]
+    if not registered:
+        fault = "registers no agent; give it one, with `pool.add(…)` for example"
+    elif wrong:
+        fault = f"registers an agent named {wrong[0]!r}; a name has 1-64 ASCII letters, digits, dashes or underscores"
+    elif len(registered) > _AGENTS_MAX:
+        fault = f"registers {len(registered)} agents; at most {_AGENTS_MAX} are allowed"
+    elif missing and not inspects:
+        fault = (
+            f"registers no agent {', '.join(missing)}; those it has: {', '.join(registered)}."
+            " Name one of these under [agents], or leave [agents] out to take all"
         )
-    return registered if configure["application"]["inspect"] or not wanted else wanted
+    if fault is not None:
+        raise SetupError("configure", f"{name_of(configure['application']['target'])} {fault}")
+    return registered if inspects or not wanted else wanted
 
 
 def reseed() -> None:
@@ -192,7 +202,7 @@ def apply_environment(configure: dict[str, Any], tenant: str | None) -> None:
 def folder_of(target: dict[str, Any]) -> str:
     """The application's folder."""
     if "script" in target:
-        return os.path.dirname(target["script"])
+        return os.path.dirname(str(target["script"]))
     if "attribute" in target:
         return str(target["attribute"]["folder"])
     return str(target["agents_dir"])

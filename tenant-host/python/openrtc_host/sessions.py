@@ -68,7 +68,7 @@ class SessionTask:
             return
         try:
             self._outbox.event(self.info["session"], event)
-        except (ValueError, TypeError) as error:
+        except Exception as error:
             _log.warning("an event of session %s was not told: %s", self.id, error)
 
     def started(self) -> None:

@@ -69,7 +69,7 @@ class FakeChannel:
         """Waits until so many reports of this kind were said; gives the last of them."""
         deadline = time.monotonic() + 5
         while len(self.named(name)) < count:
-            assert time.monotonic() < deadline, f"no {count} × {name} in {self.said}"
+            assert time.monotonic() < deadline, f"no {count} of {name} in {self.said}"
             await asyncio.sleep(0.002)
         return self.named(name)[count - 1]
 

@@ -147,6 +147,10 @@ def test_agents_that_are_configured_must_be_registered() -> None:
         boot.served(["a", "b"], wanted("b", "c"))
     with pytest.raises(boot.SetupError, match="registers no agent; give it one"):
         boot.served([], wanted())
+    with pytest.raises(boot.SetupError, match="an agent named 'a b'"):
+        boot.served(["a b"], wanted())
+    with pytest.raises(boot.SetupError, match="registers 1025 agents; at most 1024"):
+        boot.served([f"a{n}" for n in range(1025)], wanted())
 
 
 def test_basic_config_of_an_application_sets_its_level_and_makes_no_second_copy(capsys: Any) -> None:

@@ -37,7 +37,7 @@ def test_a_virtual_environment_inside_the_application_is_not_the_application(tmp
 
 def test_a_syntax_error_names_its_own_line(tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text("def f(:\n")
-    error = raised("import runpy; runpy.run_path(%r)" % str(tmp_path / "main.py"), Path("/usr/lib/x.py"))
+    error = raised(f"import runpy; runpy.run_path({str(tmp_path / 'main.py')!r})", Path("/usr/lib/x.py"))
     assert "main.py:1)" in failure.summary(error, str(tmp_path))
 
 

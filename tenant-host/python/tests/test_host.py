@@ -23,10 +23,9 @@ Entrypoint = Callable[[SessionTask], Awaitable[None]]
 class Application:
     """What `application.load` gives, with one entrypoint for all agents."""
 
-    agents = ["support", "sales"]
-    notices: list[str] = []
-
     def __init__(self, entrypoint: Entrypoint) -> None:
+        self.agents = ["support", "sales"]
+        self.notices: list[str] = []
         self.run = entrypoint
 
 
