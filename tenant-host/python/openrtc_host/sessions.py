@@ -5,7 +5,7 @@ its `sys.exit` or its refusal to end reach another session.
 
 ```text
 StartSession ──► task ──returns──► success        EndSession ──► `ending` is set ──grace──► cancelled ──2 s──► given up
-                   └────raises──► failed (the exception's summary)
+                   └────raises──► failed (the exception's summary), or misconfigured where it says so
 ```
 """
 
@@ -19,7 +19,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-from . import context, failure
+from . import context, denied, failure
 from .outbox import Outbox
 
 _OVERDUE_S = 2.0
@@ -224,6 +224,8 @@ class Sessions:
             self._conclude(running, "success", None)
         elif isinstance(raised, _Left):
             self._conclude(running, "failed", str(raised))
+        elif (fault := _misconfigured(raised)) is not None:
+            self._conclude(running, "misconfigured", failure.cut(str(fault), failure.ERROR_BYTES_MAX))
         else:
             text = logging.Formatter().formatException((type(raised), raised, raised.__traceback__))
             running.session.emit({"Log": {"level": "error", "message": f"the session failed\n{text}"}})
@@ -264,6 +266,11 @@ class Sessions:
         if running.timer is not None:
             running.timer.cancel()
         running.timer = self._loop.call_at(at, act, running)
+
+
+def _misconfigured(raised: BaseException) -> BaseException | None:
+    """What says that the configuration is at fault, in the exception or behind it; its text is complete."""
+    return next((cause for cause in denied.causes(raised) if getattr(cause, "misconfigured", False) is True), None)
 
 
 class _Left(Exception):

@@ -123,6 +123,20 @@ def test_an_exception_is_a_failed_session_with_its_summary(serve: Any) -> None:
     assert event["event"]["Log"]["level"] == "error" and "Traceback" in event["event"]["Log"]["message"]
 
 
+def test_an_exception_that_blames_the_configuration_is_told_whole_as_such(serve: Any) -> None:
+    class Fault(Exception):
+        misconfigured = True
+
+    async def entrypoint(session: SessionTask) -> None:
+        try:
+            raise Fault("agents.support.stt: no plugin named deepgran; did you mean deepgram?")
+        except Fault as fault:
+            raise RuntimeError("wrapped by a framework") from fault
+
+    message = "agents.support.stt: no plugin named deepgran; did you mean deepgram?"
+    assert ended(serve(entrypoint, one())) == [("misconfigured", message)]
+
+
 def test_sys_exit_fails_the_session_and_not_the_host_wherever_it_is_called(serve: Any) -> None:
     async def leave() -> None:
         sys.exit(3)
