@@ -170,7 +170,7 @@ def reseed() -> None:
     tempfile.tempdir = None
     numpy = sys.modules.get("numpy.random")
     if numpy is not None:
-        numpy.seed([int.from_bytes(os.urandom(4), "little") for _ in range(8)])
+        numpy.seed(int.from_bytes(os.urandom(4), "little"))
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.manual_seed(int.from_bytes(os.urandom(7), "little"))

@@ -45,12 +45,17 @@ class ChannelHandler(logging.Handler):
 
     def __init__(self, sink: Sink) -> None:
         super().__init__()
+        self._waiting: deque[Line] = deque()
+        self._sending = False
+        self.begin(sink)
+
+    def begin(self, sink: Sink) -> None:
+        """Takes the calling thread for the main one, and has nothing waiting."""
         self._sink = sink
         self._wake: Callable[[], object] | None = None
         self._thread = threading.get_ident()
-        self._waiting: deque[Line] = deque()
+        self._waiting.clear()
         self._lost = 0
-        self._sending = False
 
     def redirect(self, sink: Sink, wake: Callable[[], object]) -> None:
         """From now on lines go to `sink`; `wake` has the main thread call `drain`, and may be called by any thread."""
@@ -110,16 +115,23 @@ def level_name(number: int) -> str:
     return "warn" if number < logging.ERROR else "error"
 
 
+_ours: list[ChannelHandler] = []
+
+
 def install(sink: Sink) -> ChannelHandler:
-    """Makes the root logger's one handler ours.
+    """Makes the root logger's one handler ours; in a zygote's child, whose zygote has done so, only its sink is new.
 
     An application that calls `logging.basicConfig` gets its level, and its file or handlers if it names any; a second
     copy of each line on standard error is what it does not get.
     """
     root = logging.getLogger()
+    if root.handlers and root.handlers == _ours:
+        _ours[0].begin(sink)
+        return _ours[0]
     for handler in list(root.handlers):
         root.removeHandler(handler)
     ours = ChannelHandler(sink)
+    _ours[:] = [ours]
     root.addHandler(ours)
     root.setLevel(logging.INFO)
     for name in _NOISY:

@@ -11,7 +11,6 @@ plan ──import──► models ──(application, load_app = "zygote")──
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import importlib
 import json
@@ -24,10 +23,12 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from . import _native, boot, failure
+from . import _native, boot, context, failure, logs, packing
 
 _LOAD_S = 60.0
 _OURS = ("application", "adapter", "host", "sessions", "context", "logs")
+_USUAL = ("numpy.random", "concurrent.futures.thread")
+"""What frameworks import late, at a script's or a session's first use."""
 
 
 class Unfit(Exception):
@@ -64,22 +65,37 @@ def run(plan_json: str) -> int:
 def warm(plan: dict[str, Any]) -> list[str]:
     """Imports what the plan names, pages models in, and loads the application where that is the zygote's."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    asyncio.run(_turn())
+    logs.install(printed)
     modules = named(plan)
     for module in modules:
         preload(module)
     for module in _OURS:
         importlib.import_module(f"{__package__}.{module}")
-    from . import adapter
-
-    try:
-        adapter.warm(modules)
-    except Exception as error:
-        raise Unfit(f"warm-up of the frameworks failed: {failure.summary(error)}") from error
+    warm_frameworks(modules)
     tell_threads("the warm-up of the frameworks", set())
     if plan["load_app"] == "zygote":
         load(plan["target"])
     return modules
+
+
+def warm_frameworks(modules: list[str]) -> None:
+    """Pages the models in, and does what the frameworks and a host do only once."""
+    from . import capture, rehearsal, warmup
+
+    try:
+        for missed in warmup.warm(modules):
+            print(f"zygote: {missed}", file=sys.stderr)
+        if "livekit.agents" in sys.modules:
+            capture.install()
+        for module in _USUAL:
+            if module.partition(".")[0] in sys.modules:
+                importlib.import_module(module)
+        rehearsal.rehearse()
+        logs.install(printed)
+    except Exception as error:
+        step = getattr(error, "step", None)
+        detail = str(error) if isinstance(step, str) else failure.summary(error)
+        raise Unfit(f"warm-up of the frameworks failed: {detail}") from error
 
 
 def named(plan: dict[str, Any]) -> list[str]:
@@ -158,8 +174,14 @@ def share_memory() -> int:
     """Makes what is there stay shared: no collection here or in a child writes to it. Bytes put into huge pages."""
     gc.collect()
     gc.disable()
+    packing.fill_pools()
     gc.freeze()
     return _native.collapse_heap()
+
+
+def printed(_session: context.SessionContext | None, level: str, message: str) -> None:
+    """A log line of the zygote's own."""
+    print(f"zygote: {level}: {message}", file=sys.stderr)
 
 
 def resident_mb() -> int:
@@ -182,8 +204,3 @@ def deadline(seconds: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-
-
-async def _turn() -> None:
-    """One turn of a loop: what asyncio does only once is done before the fork."""
-    await asyncio.sleep(0)
