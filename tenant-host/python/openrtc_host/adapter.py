@@ -264,6 +264,11 @@ def endpointing_max_s(session: Any) -> float:
     return float(found.get("max_delay", 3.0))
 
 
+def expect_no_words(session: Any) -> None:
+    """Nobody is speaking: a close need not wait two seconds for a last transcript."""
+    session.options.session_close_transcript_timeout = 0.0
+
+
 def finish_openrtc(ctx: Any, error: BaseException | None) -> None:
     """Gives OpenRTC's observers the error that the session ended with, not the one it had when the greeting was said."""
     import functools

@@ -266,6 +266,8 @@ class Job:
         await asyncio.wait({entry}, timeout=1.0)
         session = adapter.primary_session(self.ctx)
         if session is not None:
+            if self._seat.fake:
+                adapter.expect_no_words(session)
             await self._step("close the agent session", session.aclose(), CLOSE_S)
         if session_end is not None:
             await self._step("on_session_end", session_end(self.ctx), session_end_s)
