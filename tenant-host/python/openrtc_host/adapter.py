@@ -12,10 +12,11 @@ import importlib
 import inspect
 import sys
 import types
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any
 
+from openrtc_host.seams import PoolParts, ServerParts, StartHook
 from openrtc_host.versions import UnsupportedVersion, check_versions, has_openrtc
 
 __all__ = ["UnsupportedVersion", "check_versions", "has_openrtc"]
@@ -24,11 +25,8 @@ __all__ = ["UnsupportedVersion", "check_versions", "has_openrtc"]
 PRIVATE_NAMES: tuple[str, ...] = (
     "livekit.agents.job:_JobContextVar",
     "livekit.agents.job:RunningJobInfo",
-    "livekit.agents.job:JobContext._on_setup",
-    "livekit.agents.job:JobContext._start_log_buffering",
-    "livekit.agents.job:JobContext._prepare_telemetry",
-    "livekit.agents.job:JobContext._on_session_end",
-    "livekit.agents.job:JobContext._on_cleanup",
+    *(f"livekit.agents.job:JobContext.{name}" for name in ("_on_setup", "_start_log_buffering", "_prepare_telemetry")),
+    *(f"livekit.agents.job:JobContext.{name}" for name in ("_on_session_end", "_on_cleanup")),
     "livekit.agents.utils.http_context:_new_session_ctx",
     "livekit.agents.utils.http_context:_close_http_ctx",
     "livekit.agents.utils.http_context:_ContextVar",
@@ -44,17 +42,7 @@ PRIVATE_NAMES: tuple[str, ...] = (
     "openrtc.core.wiring:run_session",
     "openrtc.core.wiring:run_session_end",
     "openrtc.runtime.resources:PrewarmResources.store",
-    "openrtc.routing.resolver:_metadata_to_mapping",
 )
-
-
-class StartHook(Protocol):
-    """What a job wants to know of the `AgentSession`s that its code starts."""
-
-    def before_start(self, session: Any, room_options: Any) -> Any: ...
-    def after_start(self, session: Any) -> None: ...
-    def entered(self, task: asyncio.Task[Any]) -> None: ...
-    def openrtc_info(self, info: Any) -> Any: ...
 
 
 _start_hook: contextvars.ContextVar[StartHook | None] = contextvars.ContextVar("openrtc_host_start_hook", default=None)
@@ -62,18 +50,15 @@ _installed = False
 
 
 def warm(modules: Iterable[str]) -> list[str]:
-    """Imports modules and pages the models in; what could not be, as texts for the log. Starts no thread."""
+    """The warm-up of a zygote (`warmup.warm`): what was missed, as texts for the log."""
     from openrtc_host import warmup
 
     return warmup.warm(modules)
 
 
 def preload_framework() -> None:
-    """livekit-agents' own warm-up: it dlopens the FFI library and loads the VAD and end-of-turn weights, and never raises."""
+    """livekit-agents' own warm-up: dlopens the FFI library, loads VAD and end-of-turn weights, never raises."""
     importlib.import_module("livekit.agents.ipc._preload")
-
-
-# ---- hooks into the frameworks ---------------------------------------------------------------------------------------
 
 
 def install() -> None:
@@ -93,25 +78,24 @@ def install() -> None:
         hook = _start_hook.get()
         if hook is None:
             return await start(self, agent, **options)
-        inputs, outputs = options.pop("room_input_options", None), options.pop("room_output_options", None)
-        given = {"room_input_options": inputs, "room_output_options": outputs}
-        if "room" in options:
-            wanted = _room_options(options.get("room_options"), {k: v for k, v in given.items() if v is not None})
-            options["room_options"] = hook.before_start(self, wanted)
-        else:
-            hook.before_start(self, None)
+        legacy: dict[str, Any] = {
+            n: options.pop(n) for n in ("room_input_options", "room_output_options") if n in options
+        }
+        wanted = _room_options(options.get("room_options"), legacy) if "room" in options else None
+        wanted = hook.before_start(self, wanted)
+        if wanted is not None:
+            options["room_options"] = wanted
         result = await start(self, agent, **options)
         hook.after_start(self)
         return result
 
-    async def activity_start(self: Any, *args: Any, **options: Any) -> Any:
-        result = await enter(self, *args, **options)
+    async def activity_start(self: Any, *args: Any, **options: Any) -> None:
+        await enter(self, *args, **options)
         hook, task = _start_hook.get(), getattr(self, "_on_enter_task", None)
         if hook is not None and task is not None:
             hook.entered(task)
-        return result
 
-    AgentSession.start = session_start  # type: ignore[assignment,method-assign]
+    AgentSession.start = session_start  # type: ignore[method-assign]
     AgentActivity.start = activity_start  # type: ignore[method-assign]
     if has_openrtc():
         _install_openrtc()
@@ -119,7 +103,7 @@ def install() -> None:
 
 
 def _install_openrtc() -> None:
-    wiring = importlib.import_module("openrtc.core.wiring")
+    wiring: Any = importlib.import_module("openrtc.core.wiring")
     build, held = wiring._build_session_info, wiring._is_held_open_session
 
     def build_session_info(*args: Any, **options: Any) -> Any:
@@ -143,9 +127,6 @@ def _room_options(given: Any, legacy: Mapping[str, Any]) -> Any:
     from livekit.agents.voice.room_io.types import RoomOptions
 
     return copy.copy(RoomOptions._ensure_options(given if given is not None else NOT_GIVEN, **legacy))
-
-
-# ---- jobs ------------------------------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -188,7 +169,15 @@ def new_process() -> Any:
 
 
 def new_context(
-    *, proc: Any, job: Any, accepted: Any, room: Any, url: str, token: str, fake: bool, executor: Any,
+    *,
+    proc: Any,
+    job: Any,
+    accepted: Any,
+    room: Any,
+    url: str,
+    token: str,
+    fake: bool,
+    executor: Any,
     on_shutdown: Callable[[str], None],
 ) -> Any:
     """A `JobContext` of our own making."""
@@ -198,7 +187,11 @@ def new_context(
         accept_arguments=accepted, job=job, url=url, token=token, worker_id="openrtc-supervisor", fake_job=fake
     )
     return JobContext(
-        proc=proc, info=running, room=room, on_connect=lambda: None, on_shutdown=on_shutdown,
+        proc=proc,
+        info=running,
+        room=room,
+        on_connect=lambda: None,
+        on_shutdown=on_shutdown,
         inference_executor=executor,
     )
 
@@ -258,39 +251,13 @@ async def wait_until_idle(session: Any) -> None:
         await asyncio.wait({task})
 
 
-def endpointing_max_s(session: Any) -> float:
-    """How long a session may wait for more words before a turn is the agent's."""
-    found = session.options.turn_handling.get("endpointing") or {}
-    return float(found.get("max_delay", 3.0))
-
-
-def expect_no_words(session: Any) -> None:
-    """Nobody is speaking: a close need not wait two seconds for a last transcript."""
-    session.options.session_close_transcript_timeout = 0.0
-
-
 def finish_openrtc(ctx: Any, error: BaseException | None) -> None:
-    """Gives OpenRTC's observers the error that the session ended with, not the one it had when the greeting was said."""
+    """Gives OpenRTC's observers the error that the session ended with, not that of its greeting."""
     import functools
 
     finish = getattr(ctx, "_openrtc_session_finish", None)
     if finish is not None and error is not None:
         ctx._openrtc_session_finish = functools.partial(finish.func, *finish.args[:-1], error)
-
-
-# ---- pools and servers -----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class ServerParts:
-    """What a host takes from a `livekit.agents.AgentServer`."""
-
-    entrypoint: Callable[[Any], Awaitable[None]] | None
-    request: Callable[[Any], Awaitable[None]] | None
-    session_end: Callable[[Any], Awaitable[None]] | None
-    setup: Callable[[Any], Any] | None
-    agent_name: str
-    session_end_timeout: float
 
 
 def server_parts(server: Any) -> ServerParts:
@@ -305,9 +272,10 @@ def server_parts(server: Any) -> ServerParts:
     )
 
 
-def pool_request(pool: Any) -> Callable[[Any], Awaitable[None]] | None:
-    """The script's own accept/reject hook; caps and breaker are not in it, the constructor did not get them."""
-    return cast("Callable[[Any], Awaitable[None]] | None", pool._request_fnc)
+def pool_parts(pool: Any) -> PoolParts:
+    """The parts of a pool; caps and breaker are not among them, its constructor did not get them."""
+    state = pool._runtime_state
+    return PoolParts(request=pool._request_fnc, observers=list(state.observers), resolver=state.tenant_resolver)
 
 
 def session_state(pool: Any, agent: str, resolver: Any, observers: list[Any], version: str | None) -> Any:
@@ -324,23 +292,6 @@ def session_state(pool: Any, agent: str, resolver: Any, observers: list[Any], ve
         tenant_resolver=resolver,
         deployment_version=version or state.deployment_version,
     )
-
-
-def pool_observers(pool: Any) -> list[Any]:
-    """The script's observers."""
-    return list(pool._runtime_state.observers)
-
-
-def pool_resolver(pool: Any) -> Any:
-    """The resolver of the script's own `tenant_config`, or `None`; it warns once of a tenant that has none (B5)."""
-    return pool._runtime_state.tenant_resolver
-
-
-def router_metadata(text: str) -> Any:
-    """What OpenRTC gives a router: the dispatch metadata as a mapping, or `None`."""
-    from openrtc.routing.resolver import _metadata_to_mapping
-
-    return _metadata_to_mapping(text)
 
 
 def runner_classes() -> dict[str, Any]:

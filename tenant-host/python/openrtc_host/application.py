@@ -17,10 +17,10 @@ import types
 from typing import Any, Protocol
 
 from openrtc_host import adapter, capture, settings
-from openrtc_host.job import SessionTask
 from openrtc_host.livekit_session import LiveKitApplication
 from openrtc_host.openrtc_session import OpenRtcApplication
 from openrtc_host.providers import ConfigurationFault, inference_fault
+from openrtc_host.seams import ServerParts, SessionTask
 
 _AGENT_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _KINDS = "an openrtc.AgentPool, a livekit.agents.AgentServer, WorkerOptions or an `async def entrypoint(ctx)`"
@@ -77,7 +77,7 @@ _loaded: dict[str, Loaded] = {}
 
 
 def load(target: dict[str, Any], configure: dict[str, Any] | None) -> Loaded:
-    """Loads an application, or takes the one that this process's zygote has loaded. `configure` is `None` in a zygote."""
+    """Loads an application, or takes the one that the zygote has loaded; `configure` is `None` in a zygote."""
     adapter.check_versions()
     key = json.dumps(target, sort_keys=True)
     loaded = _loaded.get(key)
@@ -99,7 +99,7 @@ def load(target: dict[str, Any], configure: dict[str, Any] | None) -> Loaded:
 
 def _name(target: dict[str, Any]) -> str:
     if "script" in target:
-        return os.path.basename(target["script"])
+        return os.path.basename(str(target["script"]))
     if "attribute" in target:
         return f"{target['attribute']['module']}:{target['attribute']['attribute']}"
     return f"{target['agents_dir']}"
@@ -148,13 +148,13 @@ def _made(found: Any, name: str) -> Loaded:
             raise LoadError(str(fault)) from fault
         application = OpenRtcApplication(subject, name)
     else:
-        parts = adapter.ServerParts(subject, None, None, None, "", 300.0)
+        parts = ServerParts(subject, None, None, None, "", 300.0)
         application = LiveKitApplication(parts, name)
     for agent in application.agents:
         if not _AGENT_NAME.fullmatch(agent):
             raise LoadError(
-                f"{name}: the agent name {agent!r} must be 1 to 64 letters, digits, dashes or underscores, so that rooms "
-                "and rules can name it"
+                f"{name}: the agent name {agent!r} must be 1 to 64 letters, digits, dashes or underscores, so that "
+                "rooms and rules can name it"
             )
     return Loaded(application, subject, name)
 
@@ -206,12 +206,14 @@ def _attribute(name: str, folder: str, module: str, attribute: str) -> Any:
         home = importlib.import_module(module)
     except capture.Met as met:
         raise LoadError(
-            f"{name}: {module} runs a worker when it is imported; put that call below `if __name__ == \"__main__\":`"
+            f'{name}: {module} runs a worker when it is imported; put that call below `if __name__ == "__main__":`'
         ) from met
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
             raise
-        raise LoadError(f"{name}: there is no module {error.name!r} in {folder}, or on the interpreter's path") from error
+        raise LoadError(
+            f"{name}: there is no module {error.name!r} in {folder} or on the interpreter's path"
+        ) from error
     found: Any = home
     for part in attribute.split("."):
         try:
@@ -236,8 +238,10 @@ def _is_application(found: Any) -> bool:
 
 def _has(home: types.ModuleType) -> str:
     names = [
-        name for name, value in vars(home).items()
-        if not name.startswith("_") and _is_application(value)
+        name
+        for name, value in vars(home).items()
+        if not name.startswith("_")
+        and _is_application(value)
         and not (inspect.isfunction(value) and value.__module__ != home.__name__)
     ]
     return f"of those it has: {', '.join(names)}" if names else "of those it has none"
@@ -248,11 +252,10 @@ def _discover(folder: str) -> Any:
     try:
         from openrtc import AgentPool
     except ImportError as error:
-        raise LoadError(f"agents_dir = \"{folder}\" needs OpenRTC: {error}. Install it with `pip install openrtc`") from error
+        raise LoadError(f"agents_dir = {folder!r} needs OpenRTC: {error}; pip install openrtc") from error
     _first_on_path(folder)
     pool = AgentPool()
     pool.discover(folder)
     if not pool.list_agents():
         raise LoadError(f"{folder} holds no agent: each is a subclass of livekit.agents.Agent in a file of its own")
     return pool
-

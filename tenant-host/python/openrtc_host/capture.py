@@ -6,7 +6,6 @@ those objects must not do in a host. Never: runs a worker; opens a port, a socke
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import importlib
 import inspect
@@ -89,7 +88,8 @@ def install() -> None:
     from livekit.agents import AgentServer
 
     for module in ("livekit.agents.cli", "livekit.agents.cli.cli", "livekit.agents.cli._legacy"):
-        setattr(importlib.import_module(module), "run_app", _run_app)
+        home: Any = importlib.import_module(module)
+        home.run_app = _run_app
     AgentServer.run = _server_run  # type: ignore[method-assign,assignment]
     AgentServer.__init__ = _recorded(AgentServer.__init__)  # type: ignore[method-assign]
     if has_openrtc():
@@ -138,10 +138,11 @@ def _recorded_add(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def is_entrypoint(found: Any) -> bool:
     """Whether an attribute is an `async def entrypoint(ctx)`."""
-    if not asyncio.iscoroutinefunction(found) and not inspect.iscoroutinefunction(getattr(found, "__call__", None)):
+    if not inspect.iscoroutinefunction(found):
         return False
     required = [
-        p for p in inspect.signature(found).parameters.values()
+        p
+        for p in inspect.signature(found).parameters.values()
         if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
     ]
     return len(required) == 1

@@ -19,10 +19,12 @@ import dataclasses
 import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from openrtc_host import adapter
 from openrtc_host.mock import MockRoom
+from openrtc_host.quiet import endpointing_max_s, expect_no_words, quiet
+from openrtc_host.seams import SessionTask
 from openrtc_host.stamp import stamped
 from openrtc_host.usage import Telemetry
 
@@ -34,22 +36,6 @@ ENTRYPOINT_S, CLOSE_S = 15.0, 60.0
 QUIET_S = 0.2
 #: What a caller's words may need until a turn comes of them, beyond the end-pointing of the session.
 TRANSCRIPT_S = 1.5
-
-
-class SessionTask(Protocol):
-    """What a job is given of its session (`sessions.SessionTask`)."""
-
-    info: dict[str, Any]
-    job_metadata: str
-    room_metadata: str
-    input_fd: int | None
-    output_fd: int | None
-    ending: asyncio.Event
-    end_reason: str | None
-
-    def emit(self, event: dict[str, Any]) -> None: ...
-    def rerouted(self, agent: str) -> None: ...
-    def started(self) -> None: ...
 
 
 class AgentFailed(RuntimeError):
@@ -100,8 +86,15 @@ class Job:
         self._closed: asyncio.Future[str] = loop.create_future()
         self._failed: asyncio.Future[BaseException] = loop.create_future()
         self.ctx = adapter.new_context(
-            proc=proc, job=seat.job, accepted=accepted, room=seat.room, url=seat.url, token=seat.token, fake=seat.fake,
-            executor=executor, on_shutdown=self._on_shutdown,
+            proc=proc,
+            job=seat.job,
+            accepted=accepted,
+            room=seat.room,
+            url=seat.url,
+            token=seat.token,
+            fake=seat.fake,
+            executor=executor,
+            on_shutdown=self._on_shutdown,
         )
         seat.room.on("disconnected", lambda *_: self._on_shutdown("room disconnected"))
         self._telemetry = Telemetry(session.emit, self.ctx)
@@ -150,8 +143,13 @@ class Job:
         metadata = {**info.metadata, **known["metadata"], "tenant": known["tenant"]}
         version = known["deployment_version"] or info.deployment_version
         return dataclasses.replace(
-            info, tenant=known["tenant"], metadata=metadata, job_id=known["job_id"], room_name=known["room_name"],
-            started_at=known["started_at_unix_ms"] / 1000, deployment_version=version,
+            info,
+            tenant=known["tenant"],
+            metadata=metadata,
+            job_id=known["job_id"],
+            room_name=known["room_name"],
+            started_at=known["started_at_unix_ms"] / 1000,
+            deployment_version=version,
         )
 
     def _on_close(self, session: Any, event: Any) -> None:
@@ -167,7 +165,12 @@ class Job:
     # ---- the life of a session ----
 
     async def run(
-        self, entrypoint: Entrypoint, *, session_end: Entrypoint | None, session_end_s: float, grace_s: float,
+        self,
+        entrypoint: Entrypoint,
+        *,
+        session_end: Entrypoint | None,
+        session_end_s: float,
+        grace_s: float,
         http: adapter.HttpScope,
     ) -> None:
         """Runs the entrypoint and what it started to the end; raises what made it fail."""
@@ -215,7 +218,7 @@ class Job:
                 self._session.started()
                 if adapter.primary_session(self.ctx) is not None:
                     if idle is None and self._seat.fake:
-                        idle = asyncio.create_task(self._quiet(QUIET_S), name="idle")
+                        idle = asyncio.create_task(quiet(adapter.primary_session(self.ctx), QUIET_S), name="idle")
                     over |= {self._closed, *({idle} if idle else ())}
                     await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
             return self._failed.result() if self._failed.done() else None
@@ -224,32 +227,16 @@ class Job:
                 if task is not None:
                     task.cancel()
 
-    async def _quiet(self, seconds: float) -> None:
-        """Until the agent has been idle for so long."""
-        session = adapter.primary_session(self.ctx)
-        loop = asyncio.get_running_loop()
-        since: float | None = None
-        while since is None or loop.time() - since < seconds:
-            try:
-                before = loop.time()
-                await adapter.wait_until_idle(session)
-            except Exception as closed:  # the session is closing; its own event tells why
-                logger.debug("the agent session closed while it was waited for: %s", closed)
-                return
-            if since is None or loop.time() - before > 0.01 or session.agent_state not in ("listening", "idle"):
-                since = loop.time()
-            await asyncio.sleep(0.02)
-
     async def _feed(self) -> None:
         """Plays the recording once the agent has greeted, and waits for what it answers to the last words."""
         await self._live.wait()
         with contextlib.suppress(asyncio.TimeoutError):  # some entrypoints stay in their function for the whole call
             await asyncio.wait_for(self._returned.wait(), 1.0)
-        await self._quiet(QUIET_S)
+        session = adapter.primary_session(self.ctx)
+        await quiet(session, QUIET_S)
         self._input.begin()
         await self._input.played.wait()
-        endpointing = adapter.endpointing_max_s(adapter.primary_session(self.ctx))
-        await self._quiet(endpointing + TRANSCRIPT_S)
+        await quiet(session, endpointing_max_s(session) + TRANSCRIPT_S)
         self._on_shutdown("the recording is played out")
 
     def _verdict(self) -> BaseException | None:
@@ -267,7 +254,7 @@ class Job:
         session = adapter.primary_session(self.ctx)
         if session is not None:
             if self._seat.fake:
-                adapter.expect_no_words(session)
+                expect_no_words(session)
             await self._step("close the agent session", session.aclose(), CLOSE_S)
         if session_end is not None:
             await self._step("on_session_end", session_end(self.ctx), session_end_s)
@@ -277,15 +264,23 @@ class Job:
         for outcome in await asyncio.gather(*callbacks, return_exceptions=True):
             if isinstance(outcome, Exception):
                 logger.error("a shutdown callback failed", exc_info=outcome)
-        if self._output is not None:
-            self._output.close()
+        self._keep()
         await self._step("clean up", adapter.clean_up(self.ctx), CLOSE_S)
         return entry.exception() if entry.done() and not entry.cancelled() else None
+
+    def _keep(self) -> None:
+        """Leaves the WAV file of what was said behind, even of nothing."""
+        if self._output is None and self._session.output_fd is not None:
+            from openrtc_host.recording import WavWriter
+
+            WavWriter(os.dup(self._session.output_fd)).close()
+        elif self._output is not None:
+            self._output.close()
 
     async def _step(self, what: str, step: Awaitable[Any], seconds: float) -> None:
         try:
             await asyncio.wait_for(step, seconds)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             logger.error("%s did not end within %g s; going on", what, seconds)
         except Exception:
             logger.exception("%s failed; going on", what)

@@ -12,8 +12,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from openrtc_host import adapter
-from openrtc_host.job import Entrypoint, Job, Seat, SessionTask
+from openrtc_host.job import Entrypoint, Job, Seat
 from openrtc_host.providers import inference_fault
+from openrtc_host.seams import ServerParts, SessionTask
 from openrtc_host.turn_detector import HostExecutor
 
 logger = logging.getLogger("openrtc_host")
@@ -45,7 +46,7 @@ async def accepted(request: Callable[[Any], Awaitable[None]] | None, job: Any) -
         return JobAcceptArguments(name="", identity=f"agent-{job.id}", metadata="")
     try:
         await asyncio.wait_for(request(JobRequest(job=job, on_reject=on_reject, on_accept=on_accept)), REQUEST_S)
-    except asyncio.TimeoutError:
+    except TimeoutError:
         if not answers:
             raise SessionRejected(f"the script's request_fnc gave no answer within {REQUEST_S:g} s") from None
     except Exception as error:
@@ -78,7 +79,7 @@ class HostState:
 class LiveKitApplication:
     """An `AgentServer`, `WorkerOptions` or a bare entrypoint: one agent."""
 
-    def __init__(self, parts: adapter.ServerParts, name: str) -> None:
+    def __init__(self, parts: ServerParts, name: str) -> None:
         self._parts, self._name = parts, name
         self.state = HostState()
         self.agents = [parts.agent_name or "default"]
@@ -99,12 +100,20 @@ class LiveKitApplication:
         arguments = await accepted(parts.request, seat.job)
         if parts.entrypoint is None:
             raise RuntimeError(f"{self._name} registered no entrypoint: decorate one with @server.rtc_session()")
-        await run_job(session, seat, state, arguments, parts.entrypoint, parts.session_end, parts.session_end_timeout, self._name)
+        await run_job(
+            session, seat, state, arguments, parts.entrypoint, parts.session_end, parts.session_end_timeout, self._name
+        )
 
 
 async def run_job(
-    session: SessionTask, seat: Seat, state: HostState, arguments: Any, entrypoint: Entrypoint,
-    session_end: Entrypoint | None, session_end_s: float, application: str,
+    session: SessionTask,
+    seat: Seat,
+    state: HostState,
+    arguments: Any,
+    entrypoint: Entrypoint,
+    session_end: Entrypoint | None,
+    session_end_s: float,
+    application: str,
 ) -> None:
     """One job, and what its failure means."""
     job = Job(session, seat, state.proc, state.executor, arguments)

@@ -20,7 +20,7 @@ class MockRoom(rtc.EventEmitter[Any]):
         self.name = name
         self.metadata = metadata
 
-    @property
+    @property  # type: ignore[misc]
     def __class__(self) -> Any:  # isinstance(room, rtc.Room) holds, as it does for the shared mock
         return rtc.Room
 

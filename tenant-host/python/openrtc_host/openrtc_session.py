@@ -1,7 +1,7 @@
 """Sessions of an OpenRTC pool, built by OpenRTC's own `core.wiring` on a `JobContext` of ours.
 
-Owns: which agent runs (the supervisor's, or the script's router's), and whose providers it runs on (semantics B4). Never:
-counts sessions, opens a breaker or serves `top`; the supervisor does.
+Owns: which agent runs (the supervisor's, or the script's router's), and whose providers it runs on (semantics B4).
+Never: counts sessions, opens a breaker or serves `top`; the supervisor does.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from openrtc_host import adapter, capture, turn_detector
-from openrtc_host.job import Seat, SessionTask
+from openrtc_host import adapter, capture, stamp, turn_detector
+from openrtc_host.job import Seat
 from openrtc_host.livekit_session import HostState, accepted, run_job
 from openrtc_host.providers import STEPS, ConfigurationFault, build
+from openrtc_host.seams import SessionTask
 
 logger = logging.getLogger("openrtc_host")
 
@@ -54,7 +55,7 @@ class Providers:
         """Step by step: tenant and `[agents.X]`, the script's `tenant_config`, its `pool.add`, `[defaults]`. What is in
         none of them stays out, and OpenRTC takes the script's pool default."""
         configured, defaulted = self._given.get(agent, ({}, set()))
-        own = adapter.pool_resolver(self._pool)
+        own = adapter.pool_parts(self._pool).resolver
         scripted: Mapping[str, Any] = (own.resolve(tenant) or {}) if own is not None else {}
         added = capture.explicit_steps(self._pool, agent)
         chosen: dict[str, Any] = {}
@@ -99,7 +100,7 @@ class OpenRtcApplication:
             from livekit.plugins import silero
         except ImportError as error:
             raise ConfigurationFault(
-                f"OpenRTC's sessions need the Silero plugin: {error}. Install it with `pip install livekit-plugins-silero`"
+                f"OpenRTC's sessions need the Silero plugin: {error}. pip install livekit-plugins-silero"
             ) from error
         from openrtc.runtime.resources import PrewarmResources
 
@@ -119,17 +120,25 @@ class OpenRtcApplication:
         if info["agent"] not in self.agents:
             raise UnknownAgent(f"{self._name} registers no agent {info['agent']!r}; it has: {', '.join(self.agents)}")
         seat = Seat.in_mock_room(session, self.state.agent_config, self.pool.agent_name or "")
-        arguments = await accepted(adapter.pool_request(self.pool), seat.job)
+        pool = adapter.pool_parts(self.pool)
+        arguments = await accepted(pool.request, seat.job)
         agent = self._route(info["agent"], seat.job.metadata)
         if agent != info["agent"]:
             session.rerouted(agent)
-        observers = [seen for seen in adapter.pool_observers(self.pool) if not is_fleet_observer(seen)]
+        observers = [seen for seen in pool.observers if not is_fleet_observer(seen)]
         resolver = _Resolver(self._providers, agent, info["tenant"])
         state = adapter.session_state(self.pool, agent, resolver, observers, info["deployment_version"])
         entrypoint = functools.partial(wiring.run_session, state)
         parts = adapter.server_parts(self.pool.server)
         await run_job(
-            session, seat, self.state, arguments, entrypoint, wiring.run_session_end, parts.session_end_timeout, self._name
+            session,
+            seat,
+            self.state,
+            arguments,
+            entrypoint,
+            wiring.run_session_end,
+            parts.session_end_timeout,
+            self._name,
         )
 
     def _route(self, admitted: str, metadata: str) -> str:
@@ -137,7 +146,7 @@ class OpenRtcApplication:
         if router is None:
             return admitted
         try:
-            name = router(adapter.router_metadata(metadata))
+            name = router(stamp.as_object(metadata))
         except Exception as error:
             raise RouterFailed(f"the script's router raised {type(error).__name__}: {error}") from error
         if inspect.isawaitable(name):
@@ -145,5 +154,7 @@ class OpenRtcApplication:
         if name is None:
             return admitted
         if name not in self.agents:
-            raise RouterFailed(f"the script's router chose the agent {name!r}; {self._name} has: {', '.join(self.agents)}")
+            raise RouterFailed(
+                f"the script's router chose the agent {name!r}; {self._name} has: {', '.join(self.agents)}"
+            )
         return str(name)

@@ -20,8 +20,9 @@ _CLASSES = {"stt": "STT", "llm": "LLM", "tts": "TTS"}
 _INFERENCE_KEY = ("LIVEKIT_INFERENCE_API_KEY", "LIVEKIT_API_KEY")
 _INFERENCE_SECRET = ("LIVEKIT_INFERENCE_API_SECRET", "LIVEKIT_API_SECRET")
 _INFERENCE_REMEDY = (
-    "LiveKit Inference runs only on a key of the tenant's own, and this host has none: set LIVEKIT_INFERENCE_API_KEY and "
-    "LIVEKIT_INFERENCE_API_SECRET under [tenants.NAME.env], or name a plugin, which runs on the tenant's key for it: "
+    "LiveKit Inference runs only on a key of the tenant's own, and this host has none: set "
+    "LIVEKIT_INFERENCE_API_KEY and LIVEKIT_INFERENCE_API_SECRET under [tenants.NAME.env], or name a plugin, which "
+    "runs on the tenant's key for it: "
     'llm = "openai/gpt-4o" in the configuration, openai.LLM(…) in the script'
 )
 
@@ -51,8 +52,10 @@ def build(step: str, given: Mapping[str, Any]) -> Any:
         module = _plugin(step, plugin)
     chosen = getattr(module, _CLASSES[step], None)
     if not inspect.isclass(chosen):
-        has = ", ".join(name for name in _CLASSES.values() if inspect.isclass(getattr(module, name, None))) or "none of them"
-        raise ConfigurationFault(f"{step}: {module.__name__} has no {_CLASSES[step]}; of STT, LLM and TTS it has {has}")
+        known = [name for name in _CLASSES.values() if inspect.isclass(getattr(module, name, None))]
+        raise ConfigurationFault(
+            f"{step}: {module.__name__} has no {_CLASSES[step]}; of STT, LLM and TTS it has {', '.join(known) or None}"
+        )
     _check(step, module.__name__, chosen, arguments)
     try:
         return chosen(**arguments)
@@ -112,7 +115,7 @@ def inference_fault(error: BaseException, application: str) -> ConfigurationFaul
         seen.add(id(found))
         if isinstance(found, ValueError) and "is required" in str(found) and _came_through_inference(found):
             return ConfigurationFault(
-                f"{application} uses a LiveKit Inference model (a string such as llm=\"openai/gpt-4o\", or "
+                f'{application} uses a LiveKit Inference model (a string such as llm="openai/gpt-4o", or '
                 f"livekit.agents.inference): {_INFERENCE_REMEDY}"
             )
         found = found.__cause__ or found.__context__

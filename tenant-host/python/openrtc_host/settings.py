@@ -68,9 +68,7 @@ def _warn(limit: str) -> Setting:
 
 
 def _memory() -> Setting:
-    return _taken(
-        "[wall] memory_max_mb", lambda value, _: [f"[wall] memory_max_mb = {_toml(value)}"] if value else []
-    )
+    return _taken("[wall] memory_max_mb", lambda value, _: [f"[wall] memory_max_mb = {_toml(value)}"] if value else [])
 
 
 def _livekit(name: str, variable: str) -> Setting:
@@ -91,7 +89,8 @@ _PRELOAD = _taken(
 )
 
 POOL: dict[str, Setting] = {
-    "agent": _honoured(), "agents": _honoured(),
+    "agent": _honoured(),
+    "agents": _honoured(),
     "default_stt": _honoured("in the host, below [defaults]"),
     "default_llm": _honoured("in the host, below [defaults]"),
     "default_tts": _honoured("in the host, below [defaults]"),
@@ -165,8 +164,16 @@ OPTIONS: dict[str, Setting] = {
 }
 
 #: Taken over in a way that the script's author would not miss: no notice.
-_SILENT = {"isolation", "enable_introspection", "enable_uvloop", "job_executor_type", "multiprocessing_context",
-           "num_idle_processes", "max_retry", "audit_sink"}
+_SILENT = {
+    "isolation",
+    "enable_introspection",
+    "enable_uvloop",
+    "job_executor_type",
+    "multiprocessing_context",
+    "num_idle_processes",
+    "max_retry",
+    "audit_sink",
+}
 
 
 def asked(subject: Any) -> tuple[dict[str, Any], dict[str, Setting]]:
@@ -218,7 +225,8 @@ def notices(subject: Any, configure: Mapping[str, Any], name: str) -> list[str]:
     if table is POOL:
         found += [
             f"NOT IN FORCE: {name}: {type(seen).__name__} is not attached in hosts: its key is the whole fleet's"
-            for seen in adapter.pool_observers(subject) if is_fleet_observer(seen)
+            for seen in adapter.pool_parts(subject).observers
+            if is_fleet_observer(seen)
         ]
     else:
         found += _unused_providers(configure, name)

@@ -119,7 +119,7 @@ def _warn_once(text: str) -> None:
 
 
 def openrtc_detector() -> tuple[HostExecutor, Any]:
-    """The executor and the detector's class for OpenRTC's default turn handling; VAD, with one warning, without files."""
+    """Executor and detector class of OpenRTC's default turn handling; VAD, with one warning, without files."""
     remote = bool(os.environ.get("LIVEKIT_REMOTE_EOT_URL"))
     try:
         module = importlib.import_module(PLUGIN)
@@ -134,9 +134,7 @@ def openrtc_detector() -> tuple[HostExecutor, Any]:
         return HostExecutor(), detector
     for method, runner in adapter.runner_classes().items():
         if runner.__module__ == PLUGIN and _load(method, runner) is None:
-            _warn_once(
-                f"turn detection falls back to VAD: {_absent[method]} Fetch its files with `{DOWNLOAD_COMMAND}`"
-            )
+            _warn_once(f"turn detection falls back to VAD: {_absent[method]} Fetch its files with `{DOWNLOAD_COMMAND}`")
             return AbsentExecutor(), detector
     return HostExecutor(), detector
 

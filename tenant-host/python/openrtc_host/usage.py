@@ -60,7 +60,7 @@ class Telemetry:
         return max(0, round(((at or time.time()) - self._began) * 1000))
 
     def _metrics(self, event: Any) -> None:
-        # A plugin object shared by several sessions tells all of them; the job of the task that ran the request knows whose it is.
+        # A plugin object shared by several sessions tells all of them; the task that ran the request knows whose it is.
         if adapter.current_job() not in (None, self._context):
             return
         metrics = event.metrics

@@ -6,6 +6,7 @@ Owns: the ranges. Never: imports a framework.
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.metadata
 import sys
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ def _release(version: str) -> tuple[int, int]:
     return int(parts[0]), int("".join(c for c in (parts[1] if len(parts) > 1 else "0") if c.isdigit()) or "0")
 
 
+@functools.cache
 def has_openrtc() -> bool:
     """Whether OpenRTC is installed beside livekit-agents."""
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):

@@ -11,9 +11,8 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from openrtc_host import adapter, turn_detector
+from openrtc_host import adapter, capture, turn_detector
 from openrtc_host.versions import check_versions
-
 
 
 def warm(modules: Iterable[str]) -> list[str]:
@@ -29,6 +28,7 @@ def warm(modules: Iterable[str]) -> list[str]:
         # dlopens the FFI library, loads the built-in VAD and end-of-turn weights; its own steps never raise.
         adapter.preload_framework()
         adapter.install()
+        capture.install()
         adapter.shared_mock_room()
     if "livekit.plugins.silero" in sys.modules:
         _warm_silero()
@@ -48,7 +48,7 @@ def share_silero() -> None:
     """Every `silero.VAD.load()` of a process takes one inference session: its weights are then the zygote's pages."""
     if "livekit.plugins.silero" not in sys.modules:
         return
-    onnx = importlib.import_module("livekit.plugins.silero.onnx_model")
+    onnx: Any = importlib.import_module("livekit.plugins.silero.onnx_model")
     original = onnx.new_inference_session
     if getattr(original, "_openrtc_host", False):
         return
@@ -63,5 +63,3 @@ def share_silero() -> None:
 
     new_inference_session._openrtc_host = True  # type: ignore[attr-defined]
     onnx.new_inference_session = new_inference_session
-
-

@@ -23,12 +23,25 @@ class Session:
     """A session as a host would give it, and everything that it told."""
 
     def __init__(
-        self, *, agent: str = "default", tenant: str = "acme", job: str = "", room: str = "",
-        input_fd: int | None = None, output_fd: int | None = None, version: str | None = None,
+        self,
+        *,
+        agent: str = "default",
+        tenant: str = "acme",
+        job: str = "",
+        room: str = "",
+        input_fd: int | None = None,
+        output_fd: int | None = None,
+        version: str | None = None,
     ) -> None:
         self.info: dict[str, Any] = {
-            "session": {"run": 1, "seq": 1}, "tenant": tenant, "agent": agent, "room_name": "room-1", "job_id": "AJ_1",
-            "metadata": {"tenant": tenant}, "started_at_unix_ms": 1_700_000_000_000, "deployment_version": version,
+            "session": {"run": 1, "seq": 1},
+            "tenant": tenant,
+            "agent": agent,
+            "room_name": "room-1",
+            "job_id": "AJ_1",
+            "metadata": {"tenant": tenant},
+            "started_at_unix_ms": 1_700_000_000_000,
+            "deployment_version": version,
         }
         self.job_metadata, self.room_metadata = job, room
         self.input_fd, self.output_fd = input_fd, output_fd
@@ -55,14 +68,25 @@ class Session:
         return [(turn["speaker"], turn["text"]) for turn in self.of("Turn")]
 
 
-def configured(*agents: dict[str, Any], agent_config: dict[str, Any] | None = None, **application: Any) -> dict[str, Any]:
+def configured(
+    *agents: dict[str, Any], agent_config: dict[str, Any] | None = None, **application: Any
+) -> dict[str, Any]:
     """A `Configure` as plain dicts."""
     return {
         "agents": [
-            {"name": a["name"], "command": [], "tools": [], "providers_json": json.dumps(a.get("providers", {})),
-             "defaulted": a.get("defaulted", [])} for a in agents
+            {
+                "name": a["name"],
+                "command": [],
+                "tools": [],
+                "providers_json": json.dumps(a.get("providers", {})),
+                "defaulted": a.get("defaulted", []),
+            }
+            for a in agents
         ],
-        "agent_config_json": json.dumps(agent_config or {}), "env": [], "secrets": [], "work_dir": "/tmp",
+        "agent_config_json": json.dumps(agent_config or {}),
+        "env": [],
+        "secrets": [],
+        "work_dir": "/tmp",
         "terminate_grace_ms": 3000,
         "application": {"target": None, "loaded": False, "inspect": False, **application},
     }

@@ -31,8 +31,14 @@ class FakeLLM(llm.LLM):
         super().__init__()
         self.says, self.fails, self.named = says, fails, model
 
-    def chat(self, *, chat_ctx: llm.ChatContext, tools: Any = None,
-             conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS, **_: Any) -> llm.LLMStream:
+    def chat(
+        self,
+        *,
+        chat_ctx: llm.ChatContext,
+        tools: Any = None,
+        conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS,
+        **_: Any,
+    ) -> llm.LLMStream:
         return _Answer(self, chat_ctx=chat_ctx, tools=tools or [], conn_options=conn_options)
 
 
@@ -41,8 +47,11 @@ class _Answer(llm.LLMStream):
         fake: Any = self._llm
         if fake.fails:
             raise APIConnectionError("the fake model is down", retryable=False)
-        words = [item.text_content or "" for item in self._chat_ctx.items
-                 if isinstance(item, llm.ChatMessage) and item.role == "user"]
+        words = [
+            item.text_content or ""
+            for item in self._chat_ctx.items
+            if isinstance(item, llm.ChatMessage) and item.role == "user"
+        ]
         text = fake.says or f"said: {words[-1] if words else 'nothing'}"
         await asyncio.sleep(0.005)
         self._event_ch.send_nowait(llm.ChatChunk(id="1", delta=llm.ChoiceDelta(role="assistant", content=text)))
@@ -80,8 +89,9 @@ class FakeSTT(stt.STT):
     async def _recognize_impl(self, buffer: Any, *, language: Any = NOT_GIVEN, conn_options: Any) -> stt.SpeechEvent:
         raise NotImplementedError
 
-    def stream(self, *, language: Any = NOT_GIVEN,
-               conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS) -> stt.RecognizeStream:
+    def stream(
+        self, *, language: Any = NOT_GIVEN, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS
+    ) -> stt.RecognizeStream:
         return _Heard(stt=self, conn_options=conn_options)
 
 
@@ -92,7 +102,7 @@ class _Heard(stt.RecognizeStream):
             if not isinstance(frame, rtc.AudioFrame):
                 continue
             seconds = frame.samples_per_channel / frame.sample_rate
-            loud = max(abs(s) for s in frame.data[:: 16]) > 500
+            loud = max(abs(s) for s in frame.data[::16]) > 500
             heard += seconds
             if loud and not speaking:
                 speaking = True
@@ -105,8 +115,10 @@ class _Heard(stt.RecognizeStream):
                     stt.SpeechEvent(type=stt.SpeechEventType.FINAL_TRANSCRIPT, alternatives=[said])
                 )
                 self._event_ch.send_nowait(stt.SpeechEvent(type=stt.SpeechEventType.END_OF_SPEECH))
-                self._event_ch.send_nowait(stt.SpeechEvent(
-                    type=stt.SpeechEventType.RECOGNITION_USAGE,
-                    recognition_usage=stt.RecognitionUsage(audio_duration=heard),
-                ))
+                self._event_ch.send_nowait(
+                    stt.SpeechEvent(
+                        type=stt.SpeechEventType.RECOGNITION_USAGE,
+                        recognition_usage=stt.RecognitionUsage(audio_duration=heard),
+                    )
+                )
                 heard = 0.0

@@ -58,14 +58,32 @@ def fake_plugin(tmp_path):
 TENANT = {"llm": {"provider": "fakery", "model": "tenant"}}
 
 
-@pytest.mark.parametrize(("configure", "arguments", "added", "llm"), [
-    ({"providers": TENANT}, "tenant_config=lambda t: {'llm': FakeLLM('callable')}", "llm=FakeLLM('added')", "tenant"),
-    ({}, "tenant_config=lambda t: {'llm': FakeLLM('callable for ' + t)}", "llm=FakeLLM('added')", "callable for acme"),
-    ({}, "tenant_config=lambda t: None", "llm=FakeLLM('added')", "added"),
-    ({"providers": {"llm": {"provider": "fakery", "model": "defaults"}}, "defaulted": ["llm"]}, "", "llm=FakeLLM('added')", "added"),
-    ({"providers": {"llm": {"provider": "fakery", "model": "defaults"}}, "defaulted": ["llm"]}, "", "", "defaults"),
-    ({}, "", "", "pool"),
-])
+@pytest.mark.parametrize(
+    ("configure", "arguments", "added", "llm"),
+    [
+        (
+            {"providers": TENANT},
+            "tenant_config=lambda t: {'llm': FakeLLM('callable')}",
+            "llm=FakeLLM('added')",
+            "tenant",
+        ),
+        (
+            {},
+            "tenant_config=lambda t: {'llm': FakeLLM('callable for ' + t)}",
+            "llm=FakeLLM('added')",
+            "callable for acme",
+        ),
+        ({}, "tenant_config=lambda t: None", "llm=FakeLLM('added')", "added"),
+        (
+            {"providers": {"llm": {"provider": "fakery", "model": "defaults"}}, "defaulted": ["llm"]},
+            "",
+            "llm=FakeLLM('added')",
+            "added",
+        ),
+        ({"providers": {"llm": {"provider": "fakery", "model": "defaults"}}, "defaulted": ["llm"]}, "", "", "defaults"),
+        ({}, "", "", "pool"),
+    ],
+)
 def test_each_step_takes_the_first_rung_that_names_it(app, fake_plugin, configure, arguments, added, llm):
     run(app(made(arguments, added), configured({"name": "support", **configure})), Session(agent="support"))
     assert seen()["llm"] == llm
@@ -81,13 +99,22 @@ def test_a_provider_is_made_once_and_kept_for_the_tenants_later_sessions(app, fa
     assert seen()["llm"] == "tenant"
 
 
-@pytest.mark.parametrize(("given", "said"), [
-    ({"provider": "nosuch"}, "the plugin 'nosuch' is not installed for the application's interpreter: pip install livekit-plugins-nosuch"),
-    ({"provider": "silero"}, "livekit.plugins.silero has no LLM"),
-    ({"provider": "openai", "modle": "x"}, "takes no 'modle'; it takes: "),
-    ({"provider": "openai", "model": "gpt-4o"}, "refused its arguments"),
-    ({"provider": "inference", "model": "openai/gpt-4o"}, "LiveKit Inference runs only on a key of the tenant's own"),
-])
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            {"provider": "nosuch"},
+            "'nosuch' is not installed for the application's interpreter: pip install livekit-plugins-nosuch",
+        ),
+        ({"provider": "silero"}, "livekit.plugins.silero has no LLM"),
+        ({"provider": "openai", "modle": "x"}, "takes no 'modle'; it takes: "),
+        ({"provider": "openai", "model": "gpt-4o"}, "refused its arguments"),
+        (
+            {"provider": "inference", "model": "openai/gpt-4o"},
+            "LiveKit Inference runs only on a key of the tenant's own",
+        ),
+    ],
+)
 def test_a_provider_that_cannot_be_made_says_why(app, monkeypatch, given, said):
     from openrtc_host.providers import ConfigurationFault
 
@@ -107,20 +134,28 @@ def test_the_tenants_key_of_the_environment_is_the_plugins(app, monkeypatch):
 
 
 def test_the_router_moves_a_session_to_another_agent_and_it_is_told(app):
-    session = run(app(made("router=lambda m: 'sales' if m and m['tenant'] == 'acme' else None"),
-                      configured({"name": "support"})), Session(agent="support"))
+    session = run(
+        app(made("router=lambda m: 'sales' if m and m['tenant'] == 'acme' else None"), configured({"name": "support"})),
+        Session(agent="support"),
+    )
     assert session.reroutes == ["sales"]
 
 
 def test_a_router_that_defers_leaves_the_supervisors_choice(app):
-    session = run(app(made("router=lambda m: None"), configured({"name": "sales"})), Session(agent="sales", job='{"agent": "support"}'))
+    session = run(
+        app(made("router=lambda m: None"), configured({"name": "sales"})),
+        Session(agent="sales", job='{"agent": "support"}'),
+    )
     assert session.reroutes == []
 
 
-@pytest.mark.parametrize(("router", "said"), [
-    ("lambda m: 'billing'", "chose the agent 'billing'; main.py has: support, sales"),
-    ("lambda m: 1 / 0", "the script's router raised ZeroDivisionError"),
-])
+@pytest.mark.parametrize(
+    ("router", "said"),
+    [
+        ("lambda m: 'billing'", "chose the agent 'billing'; main.py has: support, sales"),
+        ("lambda m: 1 / 0", "the script's router raised ZeroDivisionError"),
+    ],
+)
 def test_a_router_that_fails_fails_the_session(app, router, said):
     from openrtc_host.openrtc_session import RouterFailed
 
@@ -128,29 +163,40 @@ def test_a_router_that_fails_fails_the_session(app, router, said):
         run(app(made(f"router={router}"), configured({"name": "support"})), Session(agent="support"))
 
 
-@pytest.mark.parametrize(("body", "said"), [
-    ("await req.reject()", "rejected by the script's request_fnc"),
-    ("pass", "neither accepted nor rejected"),
-    ("raise KeyError('x')", "the script's request_fnc raised KeyError"),
-])
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("await req.reject()", "rejected by the script's request_fnc"),
+        ("pass", "neither accepted nor rejected"),
+        ("raise KeyError('x')", "the script's request_fnc raised KeyError"),
+    ],
+)
 def test_a_request_fnc_that_does_not_accept_ends_the_session(app, body, said):
     from openrtc_host.livekit_session import SessionRejected
 
-    source = made("request_fnc=ask").replace("    class Support", f"    async def ask(req):\n        {body}\n\n    class Support", 1)
+    source = made("request_fnc=ask").replace(
+        "    class Support", f"    async def ask(req):\n        {body}\n\n    class Support", 1
+    )
     with pytest.raises(SessionRejected, match=said):
         run(app(source, configured({"name": "support"})), Session(agent="support"))
 
 
 def test_a_request_fnc_that_accepts_names_the_agent_in_the_room(app):
     source = made("request_fnc=ask").replace(
-        "    class Support", "    async def ask(req):\n        seen['asked'] = (req.id, req.room.name)\n"
-        "        await req.accept(name='Ada')\n\n    class Support", 1)
+        "    class Support",
+        "    async def ask(req):\n        seen['asked'] = (req.id, req.room.name)\n"
+        "        await req.accept(name='Ada')\n\n    class Support",
+        1,
+    )
     run(app(source, configured({"name": "support"})), Session(agent="support"))
     assert seen()["asked"] == ("AJ_1", "room-1")
 
 
 def test_caps_of_the_script_do_not_turn_sessions_away(app):
-    loaded = app(made("max_sessions_per_tenant={'acme': 1}, max_sessions_per_agent={'support': 1}"), configured({"name": "support"}))
+    loaded = app(
+        made("max_sessions_per_tenant={'acme': 1}, max_sessions_per_agent={'support': 1}"),
+        configured({"name": "support"}),
+    )
     import asyncio
 
     async def both():
@@ -172,4 +218,7 @@ def test_a_scripts_own_inference_strings_are_a_configuration_fault(app, monkeypa
     for name in ("LIVEKIT_API_KEY", "LIVEKIT_INFERENCE_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(ConfigurationFault, match="main.py uses a LiveKit Inference model .* a key of the tenant's own"):
-        run(app(made("").replace('FakeLLM("pool")', '"openai/gpt-4o"'), configured({"name": "support"})), Session(agent="support"))
+        run(
+            app(made("").replace('FakeLLM("pool")', '"openai/gpt-4o"'), configured({"name": "support"})),
+            Session(agent="support"),
+        )

@@ -41,26 +41,31 @@ def test_each_argument_of_a_pool_a_server_and_options_is_classed():
             assert setting.who in ("taken over", "honoured", "refused") and setting.key, name
 
 
-@pytest.mark.parametrize(("arguments", "line"), [
-    ('max_sessions_per_tenant={"acme": 2}', "[tenants.acme] max_sessions = 2"),
-    ('max_sessions_per_agent={"support": 3}', "[agents.support] max_sessions = 3"),
-    ("enable_tenant_circuit_breaker=True", "[circuit_breaker] enabled = true"),
-    ("tenant_circuit_cooldown_s=60.0", "[circuit_breaker] cooldown_s = 60"),
-    ("drain_timeout=99", "[supervisor] drain_timeout_s = 99"),
-    ("memory_limit_mb=512.0", "[wall] memory_max_mb = 512"),
-    ("memory_limit_mb=500.0, memory_warn_mb=400.0", "[wall] memory_warn_pct = 80"),
-    ("max_concurrent_sessions=7", "[supervisor] max_concurrent_sessions = 7"),
-    ("accept_only_registered_rooms=True", "[supervisor] accept_only_registered_rooms = true"),
-    ('agent_name="desk"', '[livekit] agent_names = ["desk"]'),
-    ('deployment_version="v2"', '[supervisor] deployment_version = "v2"'),
-    ("slow_session_threshold_ms=80.0", "[wall] slow_session_threshold_ms = 80"),
-    ("port=9000", "a host opens no port"),
-    ("enable_hot_reload=True", "reload"),
-    ("observers=[VoiceGatewayObserver()]", "VoiceGatewayObserver is not attached"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ('max_sessions_per_tenant={"acme": 2}', "[tenants.acme] max_sessions = 2"),
+        ('max_sessions_per_agent={"support": 3}', "[agents.support] max_sessions = 3"),
+        ("enable_tenant_circuit_breaker=True", "[circuit_breaker] enabled = true"),
+        ("tenant_circuit_cooldown_s=60.0", "[circuit_breaker] cooldown_s = 60"),
+        ("drain_timeout=99", "[supervisor] drain_timeout_s = 99"),
+        ("memory_limit_mb=512.0", "[wall] memory_max_mb = 512"),
+        ("memory_limit_mb=500.0, memory_warn_mb=400.0", "[wall] memory_warn_pct = 80"),
+        ("max_concurrent_sessions=7", "[supervisor] max_concurrent_sessions = 7"),
+        ("accept_only_registered_rooms=True", "[supervisor] accept_only_registered_rooms = true"),
+        ('agent_name="desk"', '[livekit] agent_names = ["desk"]'),
+        ('deployment_version="v2"', '[supervisor] deployment_version = "v2"'),
+        ("slow_session_threshold_ms=80.0", "[wall] slow_session_threshold_ms = 80"),
+        ("port=9000", "a host opens no port"),
+        ("enable_hot_reload=True", "reload"),
+        ("observers=[VoiceGatewayObserver()]", "VoiceGatewayObserver is not attached"),
+    ],
+)
 def test_what_only_the_script_sets_is_said_to_be_not_in_force(app, arguments, line):
     loaded = app(MADE % arguments)
-    assert any(notice.startswith("NOT IN FORCE: main.py: ") and line in notice for notice in loaded.notices), loaded.notices
+    assert any(notice.startswith("NOT IN FORCE: main.py: ") and line in notice for notice in loaded.notices), (
+        loaded.notices
+    )
 
 
 def test_breaker_and_process_isolation_go_together_here(app):
@@ -73,15 +78,18 @@ def test_breaker_and_process_isolation_go_together_here(app):
 
 
 def test_defaults_and_what_is_honoured_need_no_notice(app):
-    loaded = app(MADE % "default_llm=FakeLLM(), router=lambda metadata: None, tenant_config=lambda tenant: None, "
-                        "max_concurrent_sessions=50, drain_timeout=30, isolation='coroutine'")
+    loaded = app(
+        MADE % "default_llm=FakeLLM(), router=lambda metadata: None, tenant_config=lambda tenant: None, "
+        "max_concurrent_sessions=50, drain_timeout=30, isolation='coroutine'"
+    )
     assert loaded.notices == []
 
 
 def test_a_key_given_to_a_server_is_not_printed(app):
     loaded = app("""
         from livekit.agents import AgentServer, cli
-        server = AgentServer(api_key="AK", api_secret="s3cret-value", ws_url="wss://example.invalid", job_memory_limit_mb=300)
+        server = AgentServer(api_key="AK", api_secret="s3cret-value", ws_url="wss://example.invalid",
+                             job_memory_limit_mb=300)
         @server.rtc_session(agent_name="desk")
         async def entry(ctx): ...
         cli.run_app(server)
@@ -93,7 +101,9 @@ def test_a_key_given_to_a_server_is_not_printed(app):
     assert "[wall] memory_max_mb = 300" in text
 
 
-@pytest.mark.parametrize("config", ['{"acme": {"llm": FakeLLM()}}', '{"acme": {"llm": "openai/gpt-4o", "api_key": "sk-1"}}'])
+@pytest.mark.parametrize(
+    "config", ['{"acme": {"llm": FakeLLM()}}', '{"acme": {"llm": "openai/gpt-4o", "api_key": "sk-1"}}']
+)
 def test_a_tenant_config_that_holds_keys_is_refused_at_load(app, config):
     from openrtc_host.application import LoadError
 
@@ -105,9 +115,12 @@ def test_a_tenant_config_that_holds_keys_is_refused_at_load(app, config):
 
 
 def test_providers_of_the_configuration_do_not_reach_a_plain_script_and_it_is_told(app):
-    loaded = app("""
+    loaded = app(
+        """
         from livekit.agents import WorkerOptions, cli
         async def entry(ctx): ...
         cli.run_app(WorkerOptions(entrypoint_fnc=entry))
-    """, configured({"name": "default", "providers": {"llm": {"provider": "openai"}}}))
+    """,
+        configured({"name": "default", "providers": {"llm": {"provider": "openai"}}}),
+    )
     assert len(loaded.notices) == 1 and "llm of the configuration" in loaded.notices[0]
