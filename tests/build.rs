@@ -1,6 +1,6 @@
 //! Tells the tests what the machine gives them, so that one that cannot run is counted as ignored, with the reason.
 //!
-//! Owns: the cfgs `root` and `python`. Never: more than that.
+//! Owns: the cfgs `root`, `python` and `open_python`. Never: more than that.
 
 #[path = "src/python/interpreter.rs"]
 mod interpreter;
@@ -12,26 +12,38 @@ use interpreter::Interpreter;
 fn main() {
     println!("cargo::rustc-check-cfg=cfg(root)");
     println!("cargo::rustc-check-cfg=cfg(python)");
+    println!("cargo::rustc-check-cfg=cfg(open_python)");
     // Who runs the build runs the tests.
     if rustix::process::geteuid().is_root() {
         println!("cargo::rustc-cfg=root");
     }
     match python() {
-        Ok(()) => println!("cargo::rustc-cfg=python"),
+        Ok(None) => {
+            println!("cargo::rustc-cfg=python");
+            println!("cargo::rustc-cfg=open_python");
+        }
+        Ok(Some(closed)) => {
+            println!("cargo::rustc-cfg=python");
+            let place = closed.display();
+            println!(
+                "cargo::warning=tests of Python hosts with uids of their own are ignored: {place} is closed to them"
+            );
+        }
         Err(missing) => println!("cargo::warning=tests of Python agents are ignored: {missing}"),
     }
 }
 
 /// Whether there is a virtual environment, or what it takes to make it: an interpreter, pip, and an index that answers.
-fn python() -> Result<(), String> {
+/// Gives what keeps a tenant's uid from it, if anything.
+fn python() -> Result<Option<PathBuf>, String> {
     let interpreter = Interpreter::find()?;
     // target/<profile>/build/<package>/out
     let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     let target = out.ancestors().nth(4).expect("a target directory");
-    if interpreter::finished(&interpreter.venv_dir(target)).exists() {
-        return Ok(());
+    if !interpreter::finished(&interpreter.venv_dir(target)).exists() {
+        index_answers(&interpreter, &out)?;
     }
-    index_answers(&interpreter, &out)
+    Ok(interpreter.closed.or_else(|| interpreter::closed_at(target)))
 }
 
 /// Fetches the smallest of what is needed, as pip is configured on this machine.

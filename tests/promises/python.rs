@@ -100,3 +100,34 @@ fn the_example_agency_takes_a_call_behind_its_walls_with_the_tenants_own_key() {
     let (refused, code) = running.dispatch("acme-corp", "energy", &["--wait"]);
     assert_eq!((&refused["reason"], code), (&json!("agent_not_allowed"), 4), "{refused}");
 }
+
+#[test]
+#[cfg_attr(not(python), ignore = "needs Python 3.11 to 3.13, pip and a package index")]
+fn the_settings_that_are_documented_are_those_that_hosts_act_by() {
+    let script = python::repository("tests/python/settings_table.py");
+    let output = python::required().command(&[]).arg(script).output().expect("run the interpreter");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let acted = String::from_utf8_lossy(&output.stdout);
+    let page = fs::read_to_string(python::repository("docs/python.md")).expect("docs/python.md");
+    let (_, documented) = page.split_once("<!-- settings: begin").expect("the table's begin");
+    let (_, documented) = documented.split_once("-->\n").expect("the end of its first line");
+    let (documented, _) = documented.split_once("<!-- settings: end -->").expect("the table's end");
+    assert_eq!(documented.trim(), acted.trim(), "write the output of tests/python/settings_table.py there");
+}
+
+#[test]
+#[cfg_attr(not(python), ignore = "needs Python 3.11 to 3.13, pip and a package index")]
+fn the_python_package_is_typed_and_clean_and_passes_its_own_tests() {
+    let venv = python::required();
+    let package = python::repository("tenant-host/python");
+    let cache = venv.dir().join("mypy-cache").display().to_string();
+    for arguments in [
+        &["-m", "ruff", "check", "--no-cache", "--line-length", "120", "."][..],
+        &["-m", "mypy", "--strict", "--cache-dir", &cache, "-p", "openrtc_host"],
+        &["-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"],
+    ] {
+        let output = venv.command(arguments).current_dir(&package).output().expect("run the interpreter");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{arguments:?}:\n{said}{}", String::from_utf8_lossy(&output.stderr));
+    }
+}

@@ -135,16 +135,11 @@ impl Venv {
         self.dir.join("bin/python")
     }
 
-    /// What keeps a tenant's own uid from its interpreter, if anything: a directory that others may not enter.
-    pub fn closed(&self) -> Option<PathBuf> {
-        let real = fs::canonicalize(self.python()).expect("the environment's interpreter");
-        interpreter::closed_at(&self.python()).or_else(|| interpreter::closed_at(&real))
-    }
-
     /// A command line of its interpreter, with an empty environment but for these paths.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(self.python());
         command.env_clear().env("PATH", "/usr/bin:/bin").env("VIRTUAL_ENV", &self.dir).env("HOME", "/nonexistent");
+        command.env("PYTHONDONTWRITEBYTECODE", "1");
         command.args(arguments).stdin(Stdio::null());
         command
     }
@@ -185,7 +180,9 @@ fn sources() -> u64 {
 fn hash(path: &Path, hasher: &mut DefaultHasher) {
     if path.is_dir() {
         let entries = fs::read_dir(path).expect("readable sources").flatten().map(|entry| entry.path());
-        let mut entries: Vec<PathBuf> = entries.filter(|path| !path.ends_with("__pycache__")).collect();
+        let made = |name: &str| name.starts_with('.') || name == "__pycache__" || name.starts_with("target");
+        let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let mut entries: Vec<PathBuf> = entries.filter(|path| !made(&name(path))).collect();
         entries.sort();
         entries.iter().for_each(|entry| hash(entry, hasher));
     } else {

@@ -25,13 +25,15 @@ pub(crate) struct Interpreter {
     pub(crate) path: PathBuf,
     /// What is called to install: `… -m pip`.
     pub(crate) pip: [OsString; 3],
+    /// What keeps other users from it, if anything.
+    pub(crate) closed: Option<PathBuf>,
 }
 
 impl Interpreter {
     /// Finds one that other uids can reach if there is one, else any; the error says what is missing.
     pub(crate) fn find() -> Result<Self, String> {
         let mut seen = BTreeSet::new();
-        let mut closed = None;
+        let mut behind_a_door = None;
         for path in candidates(&["python3", "python3.13", "python3.12", "python3.11"]) {
             let Some((version, real, prefix)) = probe(&path) else { continue };
             if !seen.insert(real.clone()) || !MINORS.contains(&version) {
