@@ -62,7 +62,7 @@ def scan(target: dict[str, Any]) -> dict[str, Any]:
     application = sources.read(target)
     plugins = list(_plugins(application))
     return {
-        "python": {"executable": sys.executable, "version": _version_text(), "prefix": sys.prefix},
+        "python": {"executable": sys.executable, "version": version_text(), "prefix": sys.prefix},
         "openrtc_host": _own_version(),
         "frameworks": {name: version for name in FRAMEWORKS if (version := _version(name)) is not None},
         "preload": _preload(application),
@@ -196,7 +196,8 @@ def _version(distribution: str) -> str | None:
         return None
 
 
-def _version_text() -> str:
+def version_text() -> str:
+    """Of this interpreter, as 3.11.2."""
     return ".".join(str(part) for part in sys.version_info[:3])
 
 
