@@ -12,7 +12,7 @@ from typing import Any
 
 from . import routers
 from .folding import Made, Scope, Thing
-from .plainness import Left, may_be_secret
+from .plainness import Left, may_be_secret, unplain
 from .sources import Application, Module, discovered
 from .tenant_findings import KEY_ARGUMENT, PLUGIN_CALL, Tenants, caps
 
@@ -136,7 +136,8 @@ class _Finder:
         for name, worth in keywords.items():
             if name in APART or name in ("api_key", "api_secret"):
                 continue
-            plain = isinstance(worth, (bool, int, float)) or (isinstance(worth, str) and not may_be_secret(name, worth))
+            plain = isinstance(worth, (bool, int, float, str)) and unplain(worth) is None
+            plain = plain and not may_be_secret(name, worth)
             self.settings.append({"name": name, "value": worth if plain else None, "plain": plain, "at": at})
 
     def _added(self, module: Module, call: ast.Call, callee: str) -> None:

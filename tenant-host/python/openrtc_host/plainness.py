@@ -5,6 +5,7 @@ Owns: the marks of a secret, and the list of what stays in the script, with its 
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -65,4 +66,6 @@ def unplain(value: Any) -> Any:
         return next((found for found in map(unplain, parts) if found is not None), None)
     if value is None:
         return Unknown("None is no value of a configuration", "?")
+    if isinstance(value, float) and not math.isfinite(value):
+        return Unknown("it is no finite number", "?")
     return None if isinstance(value, (str, bool, int, float, Path)) else value

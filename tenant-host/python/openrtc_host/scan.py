@@ -89,11 +89,12 @@ def main(argv: list[str]) -> int:
 
 def write(report: dict[str, Any], output: str | None) -> None:
     """Prints a report as one JSON object, or writes it to a file."""
-    text = json.dumps(report, ensure_ascii=False)
+    text = json.dumps(report, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
     if output is None:
-        print(text)
+        sys.stdout.buffer.write(text + b"\n")
+        sys.stdout.flush()
     else:
-        Path(output).write_text(text, encoding="utf-8")
+        Path(output).write_bytes(text)
 
 
 def _preload(application: Application) -> list[str]:
