@@ -30,6 +30,10 @@ pub use session::{EndRequest, Session, SessionContext, current};
 pub const HOST_ARGUMENT: &str = "__tenant-host";
 /// Hidden first argument under which it becomes a zygote.
 pub const ZYGOTE_ARGUMENT: &str = "__zygote";
+/// Hidden first argument under which it becomes a Python host; an interpreter and a plan follow.
+pub const PYTHON_HOST_ARGUMENT: &str = "__python-host";
+/// Hidden first argument under which it becomes a Python zygote; an interpreter and a plan follow.
+pub const PYTHON_ZYGOTE_ARGUMENT: &str = "__python-zygote";
 
 const HELP: &str = "\
 openrtc-tenant-host: the child process in which openrtc-supervisor runs one tenant's agents.

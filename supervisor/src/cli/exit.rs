@@ -110,6 +110,7 @@ impl CliError {
             Self::Client(error) if error.unreachable() => Exit::Unreachable,
             Self::Refused(problem) => exit_of(problem),
             Self::Usage { .. } | Self::File { .. } | Self::Config(_) => Exit::Usage,
+            Self::Run(RunError::Interpreter(_)) => Exit::Usage,
             Self::Client(_) | Self::Output(_) | Self::Start(_) | Self::Telemetry(_) | Self::Run(_) => Exit::Failure,
         }
     }

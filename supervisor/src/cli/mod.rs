@@ -173,6 +173,10 @@ pub struct HostArguments {
     pub host: &'static str,
     /// A zygote.
     pub zygote: &'static str,
+    /// A Python host; an interpreter and a plan follow.
+    pub python_host: &'static str,
+    /// A zygote of those; the same follow.
+    pub python_zygote: &'static str,
 }
 
 /// Does what was asked, and says how it went.

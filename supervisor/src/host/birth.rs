@@ -12,6 +12,7 @@ use openrtc_policy::{HostEvent, HostPlan, Intent, SetupFailure};
 
 use super::link::{Link, LinkFault};
 use super::task::HostTask;
+use crate::spawn::How;
 use crate::wall::make_work_dir;
 
 /// Why a host did not come up, or cannot go on.
@@ -53,7 +54,7 @@ pub async fn bring_up(task: &HostTask, link: &mut Link) -> Result<Born, HostFaul
     let mut reports = launched(link).await?;
     // How it was made is ours to say, not the host's.
     reports.retain(|report| report.wall != Wall::Zygote);
-    reports.extend(task.record.how.wall());
+    reports.push(task.record.zygote_wall());
     let grants = lockdown.grants.clone();
     attest(task, reports, lockdown).await?;
     link.phase = Phase::Launched;
@@ -139,10 +140,14 @@ async fn proceed(task: &HostTask, link: &mut Link) -> Result<(), HostFault> {
 /// Secrets travel here, and only here (law 8).
 fn configure(task: &HostTask, link: &mut Link) -> Result<(), HostFault> {
     let HostTask { context, plan, work_dir, .. } = task;
-    let configure = context
+    let mut configure = context
         .vault
         .configure(&context.config, &plan.tenant, &plan.runtime, work_dir)
         .map_err(|fault| setup(SetupStep::Configure, 0, fault, false))?;
+    if let Some(application) = &mut configure.application {
+        // A cold host comes from no zygote that could have loaded it.
+        application.loaded &= task.record.how == How::Zygote;
+    }
     Ok(link.command(&Command::Configure(configure), Vec::new())?)
 }
 

@@ -60,11 +60,12 @@ async fn make(
         .map_err(|fault| failed(SetupStep::Configure, 0, &fault, false))?;
     let newborn = context
         .spawner
-        .spawn(plan.host, How::Zygote)
+        .spawn(plan.host, &plan.runtime, How::Zygote)
         .await
         .map_err(|fault| failed(fault.step(), fault.errno(), &fault, fault.retry()))?;
-    let Newborn { process, channel, stdout, stderr, how, .. } = newborn;
+    let Newborn { process, channel, stdout, stderr, how, why_cold, .. } = newborn;
     let task = HostTask::new(context, plan, process, how, redactor);
+    task.record.set_why_cold(why_cold);
     let (redactor, fanout) = (Arc::clone(&task.redactor), task.context.fanout.clone());
     let output = OutputReader::spawn(stdout, stderr, task.stamp(), redactor, fanout, Arc::clone(&task.record));
     let output =

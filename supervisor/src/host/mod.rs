@@ -70,12 +70,16 @@ pub struct HostContext {
 impl HostContext {
     /// What a host will run and must be able to read, and what it must never see.
     pub fn program_files(&self, tenant: &TenantId, runtime: &RuntimeName) -> ProgramFiles {
+        let hidden = self.config.hidden_paths();
+        if let Some(python) = self.config.runtime(runtime).and_then(crate::config::Runtime::python) {
+            return ProgramFiles { hidden, ..ProgramFiles::python(&python.interpreter, &python.target) };
+        }
         let foreign = self.config.program(runtime, Path::new("")).map(|program| program.argv);
         let agents = self.config.agents_of(tenant, runtime).map(|agent| agent.command.clone());
         ProgramFiles {
             commands: foreign.into_iter().chain(agents).filter(|command| !command.is_empty()).collect(),
-            folders: Vec::new(),
-            hidden: self.config.hidden_paths(),
+            hidden,
+            ..ProgramFiles::default()
         }
     }
 }
