@@ -51,7 +51,8 @@ pub async fn agents(context: &Arc<HostContext>, runtime: &RuntimeName) -> Result
     task.record.intend(Intent::Shutdown);
     // ESRCH means that it has ended by itself.
     let _ = task.process.kill();
-    reap::wait(&task.process).await;
+    // Where that cannot be waited for, the burial kills the tree all the same.
+    let _ = reap::wait(&task.process).await;
     let exit = death::bury(&task, output).await;
     let last_line = context.morgue.forget(host).and_then(|evidence| evidence.last_stderr);
     let detail = match answer {
