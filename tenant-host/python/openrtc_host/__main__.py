@@ -5,7 +5,10 @@ Owns: the choice of the mode. Never: imports what another mode needs.
 
 from __future__ import annotations
 
+import json
+import platform
 import sys
+from importlib import metadata
 from typing import NoReturn
 
 USAGE = """\
@@ -14,7 +17,7 @@ python -m openrtc_host MODE
   host JSON         serve as one host; started by the supervisor
   scan …            what an application imports and asks for, without running it
   inspect …         what its hosts would have, measured
-  version           of this package and its protocol
+  version           of this package, of Python and of the frameworks that are there, as JSON
 """
 
 
@@ -36,13 +39,31 @@ def main(argv: list[str]) -> int:
 
             return inspection.main(arguments)
         case ["version"]:
-            from . import _native
-
-            print(f"{_native.VERSION} protocol {_native.PROTOCOL}")
+            print(json.dumps(versions()))
             return 0
         case _:
             print(USAGE, end="", file=sys.stderr)
             return 2
+
+
+def versions() -> dict[str, str | None]:
+    """What the supervisor asks an interpreter before it makes hosts with it."""
+    from . import _native
+
+    return {
+        "openrtc_host": _native.VERSION,
+        "python": platform.python_version(),
+        "livekit_agents": installed("livekit-agents"),
+        "openrtc": installed("openrtc"),
+    }
+
+
+def installed(distribution: str) -> str | None:
+    """The version of a distribution, if it is there."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def become_host() -> NoReturn:
