@@ -51,6 +51,8 @@ pub enum EndStatus {
     Failed,
     /// It was ended on request.
     Cancelled,
+    /// It could not run because of how it is configured.
+    Misconfigured,
 }
 
 /// One message from a host.

@@ -120,6 +120,10 @@ pub(crate) enum Asked {
     DrainTimeout,
     /// The supervisor finishes.
     Shutdown,
+    /// Its application's router chose an agent that it may not run.
+    ForeignAgent,
+    /// Its application's router chose an agent whose cap is reached.
+    FullAgent,
 }
 
 impl Asked {
@@ -131,6 +135,8 @@ impl Asked {
             Self::CallerLeft => "caller_left",
             Self::DrainTimeout => "drain_timeout",
             Self::Shutdown => "supervisor_shutdown",
+            Self::ForeignAgent => "unknown_agent",
+            Self::FullAgent => "agent_cap",
         }
     }
 
@@ -160,6 +166,21 @@ impl Asked {
             Self::CallerLeft => Reason::CallerLeft,
             Self::DrainTimeout => Reason::DrainTimeout,
             Self::Shutdown => Reason::SupervisorShutdown,
+            Self::ForeignAgent | Self::FullAgent => Reason::ConfigError,
+        }
+    }
+
+    /// What its application is to be told, where it is the application that was at fault.
+    fn fault(self) -> Option<(Blame, &'static str)> {
+        match self {
+            Self::ForeignAgent => Some((
+                Blame::Tenant,
+                "the application's router chose an agent that is not configured or not allowed here",
+            )),
+            Self::FullAgent => {
+                Some((Blame::Caller, "the application's router chose an agent that is at its max_sessions"))
+            }
+            Self::Operator | Self::Duration | Self::CallerLeft | Self::DrainTimeout | Self::Shutdown => None,
         }
     }
 }
@@ -184,11 +205,18 @@ pub(crate) enum End<'a> {
 /// A session that we asked to end ended as asked, however its agent took that, unless it had succeeded or its host
 /// crashed: neither an operator nor a drain can be charged to a tenant (semantics D10, V19).
 pub(crate) fn conclude(asked: Option<Asked>, end: End<'_>) -> Outcome {
+    let fault = asked.and_then(Asked::fault);
     let (status, reason, blame, error) = match (end, asked) {
         (End::Reported { status: EndStatus::Success, .. }, _) => {
             (Status::Success, Reason::Completed, Blame::Caller, None)
         }
-        (End::Reported { error, .. }, Some(asked)) => (Status::Cancelled, asked.reason(), Blame::Caller, error),
+        (End::Reported { error, .. }, Some(asked)) => match fault {
+            Some((blame, fault)) => (Status::Failed, asked.reason(), blame, Some(fault.to_owned())),
+            None => (Status::Cancelled, asked.reason(), Blame::Caller, error),
+        },
+        (End::Reported { status: EndStatus::Misconfigured, error, .. }, None) => {
+            (Status::Failed, Reason::ConfigError, Blame::Tenant, error)
+        }
         (End::Reported { status: EndStatus::Failed, error, denied }, None) => {
             let reason = denied.map_or(Reason::Error, |path| Reason::WallDenied { path });
             (Status::Failed, reason, Blame::Tenant, error)

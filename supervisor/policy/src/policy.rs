@@ -535,12 +535,21 @@ mod tests {
         let mut world = World::new(rules);
         let (first, host) = world.run("acme");
         let (second, _) = world.admit("acme");
+        let (third, _) = world.admit("acme");
         world.host(host, HostEvent::SessionRerouted(first, agent("sales")));
         world.host(host, HostEvent::SessionRerouted(second, agent("sales")));
-        world.host(host, HostEvent::SessionRerouted(second, agent("nobody")));
+        world.host(host, HostEvent::SessionRerouted(third, agent("nobody")));
         let counters = world.policy.counters();
-        assert_eq!(counters.sessions_by_agent, [(agent("sales"), 1), (agent("support"), 1)].into());
+        assert_eq!(counters.sessions_by_agent, [(agent("sales"), 1), (agent("support"), 2)].into());
         assert_eq!(counters.reroutes_refused, 2);
+        for (session, why, blame) in [(second, "agent_cap", Blame::Caller), (third, "unknown_agent", Blame::Tenant)] {
+            assert_eq!(world.asked(&Effect::EndSession(host, session, why)), 1);
+            world.end(host, session, EndStatus::Cancelled);
+            let conclusions = world.conclusions();
+            let outcome = &conclusions.last().unwrap().outcome;
+            assert_eq!(outcome.status, Status::Failed);
+            assert_eq!((outcome.reason.clone(), outcome.blame), (Reason::ConfigError, blame));
+        }
     }
 
     fn limited(scope: HostScope) -> World {

@@ -148,8 +148,15 @@ mod tests {
         named(value).0
     }
 
-    const ASKED: [Asked; 5] =
-        [Asked::Operator, Asked::Duration, Asked::CallerLeft, Asked::DrainTimeout, Asked::Shutdown];
+    const ASKED: [Asked; 7] = [
+        Asked::Operator,
+        Asked::Duration,
+        Asked::CallerLeft,
+        Asked::DrainTimeout,
+        Asked::Shutdown,
+        Asked::ForeignAgent,
+        Asked::FullAgent,
+    ];
 
     fn map() -> String {
         let mut table = "| exit of the host | status | reason | blame | sample |\n|---|---|---|---|---|\n".to_owned();
@@ -169,7 +176,7 @@ mod tests {
     fn told() -> String {
         let mut table = "| it was asked to end | its host says | status | reason | blame | sample |\n".to_owned();
         table.push_str("|---|---|---|---|---|---|\n");
-        for status in [EndStatus::Success, EndStatus::Failed, EndStatus::Cancelled] {
+        for status in [EndStatus::Success, EndStatus::Failed, EndStatus::Cancelled, EndStatus::Misconfigured] {
             let said = word(&status);
             let outcome = conclude(None, End::Reported { status, error: None, denied: None });
             let _ = writeln!(table, "| no | {said} | {}", cells(&outcome));

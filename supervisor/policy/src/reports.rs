@@ -14,7 +14,7 @@ use crate::effect::Effect;
 use crate::event::HostEvent;
 use crate::exit::Intent;
 use crate::hosts::{Cause, State};
-use crate::outcome::End;
+use crate::outcome::{Asked, End};
 use crate::policy::Policy;
 use crate::sessions::Session;
 use crate::timers::Timer;
@@ -106,21 +106,26 @@ impl Policy {
         }
     }
 
-    /// The application's own router chose another agent. It is booked where we would have allowed it; else the session
-    /// goes on counting for the agent it was admitted with, so that no cap is overshot by a host's word.
+    /// The application's own router chose another agent. It is booked where we would have allowed it; else the session is
+    /// ended, and counts for the agent it was admitted with until then, so that no cap is overshot by a host's word.
     fn session_rerouted(&mut self, host: HostId, id: SessionId, agent: AgentName, out: &mut Vec<Effect>) {
         let Some(session) = self.spoken_of(host, id, out) else { return };
         let (tenant, runtime) = (session.plan.tenant.clone(), session.plan.runtime.clone());
         let known = self.rules.agents.get(&agent).filter(|rules| rules.runtime == runtime);
         let allowed = self.rules.allows(&tenant, &agent);
         let (places, sessions) = (&mut self.places, &mut self.sessions);
-        if let (Some(rules), true, Some(session)) = (known, allowed, sessions.get_mut(id))
-            && places.rebook(&mut session.place, &agent, rules.max_sessions)
-        {
-            session.plan.agent = agent;
-        } else {
-            self.tally.reroutes_refused += 1;
-        }
+        let refused = match (known, allowed, sessions.get_mut(id)) {
+            (Some(rules), true, Some(session)) => {
+                if places.rebook(&mut session.place, &agent, rules.max_sessions) {
+                    session.plan.agent = agent;
+                    return;
+                }
+                Asked::FullAgent
+            }
+            _ => Asked::ForeignAgent,
+        };
+        self.tally.reroutes_refused += 1;
+        self.end_session(id, refused, out);
     }
 
     fn session_ended(&mut self, host: HostId, id: SessionId, end: End<'_>, out: &mut Vec<Effect>) {

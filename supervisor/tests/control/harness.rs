@@ -221,8 +221,8 @@ impl Driver {
     async fn run(mut self, mut queue: mpsc::Receiver<Input>) {
         while let Some(input) = queue.recv().await {
             match input {
-                Input::Dispatch { dispatch, recording, reply } => {
-                    self.recordings.lock().unwrap().extend(recording.map(read));
+                Input::Dispatch { dispatch, recordings, reply } => {
+                    self.recordings.lock().unwrap().extend(recordings.input.map(read));
                     let _ = reply.send(self.answer(&dispatch));
                 }
                 Input::Event(Event::Operator(order)) => self.obey(order),
