@@ -80,7 +80,7 @@ def warm(plan: dict[str, Any]) -> list[str]:
 
 def warm_frameworks(modules: list[str]) -> None:
     """Pages the models in, and does what the frameworks and a host do only once."""
-    from . import capture, rehearsal, warmup
+    from . import capture, host_rehearsal, warmup
 
     try:
         for missed in warmup.warm(modules):
@@ -90,7 +90,7 @@ def warm_frameworks(modules: list[str]) -> None:
         for module in _USUAL:
             if module.partition(".")[0] in sys.modules:
                 importlib.import_module(module)
-        rehearsal.rehearse()
+        host_rehearsal.rehearse()
         logs.install(printed)
     except Exception as error:
         step = getattr(error, "step", None)
