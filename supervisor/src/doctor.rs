@@ -5,13 +5,13 @@
 use openrtc_control_api::{DoctorReport, Finding};
 use openrtc_ipc::{Wall, WallSpec};
 
-use crate::config::Config;
+use crate::config::{COMMAND_RUNTIME, Config};
 use crate::control::{self, Control};
-use crate::spawn::ZygoteState;
+use crate::spawn::{ZygoteRow, ZygoteState};
 use crate::wall::Walls;
 
-/// What hosts get under this configuration; `zygote` and `control` are known once a supervisor is starting.
-pub fn report(config: &Config, walls: &Walls, zygote: Option<&ZygoteState>, control: Option<&Control>) -> DoctorReport {
+/// What hosts get under this configuration; `zygotes` and `control` are known once a supervisor is starting.
+pub fn report(config: &Config, walls: &Walls, zygotes: &[ZygoteRow], control: Option<&Control>) -> DoctorReport {
     let spec = spec(config);
     let socket = |path: Option<std::path::PathBuf>| path.map(|path| path.display().to_string());
     DoctorReport {
@@ -23,7 +23,7 @@ pub fn report(config: &Config, walls: &Walls, zygote: Option<&ZygoteState>, cont
         control_socket: socket(control.map(Control::socket)),
         top_socket: socket(control.and_then(Control::top_socket)),
         walls: control::forecast(&walls.forecast(&spec), &spec.require),
-        findings: zygote.map(zygote_finding).into_iter().collect(),
+        findings: zygotes.iter().map(|row| zygote_finding(config, row)).collect(),
     }
 }
 
@@ -42,16 +42,19 @@ fn spec(config: &Config) -> WallSpec {
     spec
 }
 
-fn zygote_finding(state: &ZygoteState) -> Finding {
-    match state {
-        ZygoteState::Warm => {
-            Finding { name: "zygote".to_owned(), ok: true, detail: "warm: hosts are forked".to_owned(), remedy: None }
+/// The built-in zygote goes by `zygote` alone.
+fn zygote_finding(config: &Config, row: &ZygoteRow) -> Finding {
+    let name = match row.runtime.as_str() {
+        COMMAND_RUNTIME => "zygote".to_owned(),
+        runtime => format!("zygote {runtime}"),
+    };
+    match &row.state {
+        ZygoteState::Warm => Finding { name, ok: true, detail: "warm: hosts are forked".to_owned(), remedy: None },
+        ZygoteState::Absent(why) => {
+            let required = config.requires_zygote(&row.runtime);
+            let then = if required { "require = [\"zygote\"] refuses cold hosts" } else { "hosts are made cold" };
+            let detail = format!("not warm: {why}; {then}");
+            Finding { name, ok: !required, detail, remedy: why.remedy().map(str::to_owned) }
         }
-        ZygoteState::Absent(reason) => Finding {
-            name: "zygote".to_owned(),
-            ok: true,
-            detail: format!("not warm: {reason}; hosts are made cold"),
-            remedy: None,
-        },
     }
 }

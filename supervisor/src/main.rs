@@ -10,9 +10,12 @@ use openrtc_supervisor::cli;
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     match arguments.first().and_then(|first| first.to_str()) {
-        Some(openrtc_tenant_host::HOST_ARGUMENT | openrtc_tenant_host::ZYGOTE_ARGUMENT) => {
-            openrtc_tenant_host::run(arguments)
-        }
+        Some(
+            openrtc_tenant_host::HOST_ARGUMENT
+            | openrtc_tenant_host::ZYGOTE_ARGUMENT
+            | openrtc_tenant_host::PYTHON_HOST_ARGUMENT
+            | openrtc_tenant_host::PYTHON_ZYGOTE_ARGUMENT,
+        ) => openrtc_tenant_host::run(arguments),
         Some(openrtc_supervisor::demo::agent::AGENT_ARGUMENT) => {
             openrtc_supervisor::demo::agent::run(&text(&arguments[1..]))
         }
@@ -21,6 +24,8 @@ fn main() -> ExitCode {
             cli::HostArguments {
                 host: openrtc_tenant_host::HOST_ARGUMENT,
                 zygote: openrtc_tenant_host::ZYGOTE_ARGUMENT,
+                python_host: openrtc_tenant_host::PYTHON_HOST_ARGUMENT,
+                python_zygote: openrtc_tenant_host::PYTHON_ZYGOTE_ARGUMENT,
             },
         ),
     }

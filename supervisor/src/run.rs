@@ -5,26 +5,28 @@
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use openrtc_control_api::{DoctorReport, Strength, WallRow};
+use openrtc_policy::bounds::ZYGOTE_WARM_MS;
 use openrtc_policy::{Policy, WaitStatus};
 use rustix::process::DumpableBehavior;
 use tokio::time::{Instant, timeout};
 
-use crate::config::Config;
+use crate::config::{Config, ConfigFaults};
 use crate::control::{self, About, Control, World};
 use crate::driver::{self, Clock};
 use crate::effects::Effects;
 use crate::host::morgue::Morgue;
+use crate::host::probe::{self, ProbeFault};
 use crate::host::{HostContext, Registry, chain, tree, work_dir};
 use crate::ledger::Ledger;
 use crate::observer::{Fanout, JsonlObserver, LogObserver, MetricsJsonlObserver, Timeouts, Told};
 use crate::secrets::{SecretFault, Vault};
 use crate::shutdown::Signals;
 use crate::sources::Handle;
-use crate::spawn::{HostProgram, Spawner, ZygoteState};
+use crate::spawn::{HostProgram, Interpreter, InterpreterError, Spawner, ZygoteRow, ZygoteState};
 use crate::wall::Walls;
 
 /// Threads that serve hosts and the control API; more would only fight the hosts for the cores.
@@ -33,8 +35,10 @@ const SERVING_THREADS: usize = 2;
 const POOL_THREADS: usize = 4;
 /// How long observers may take to write what they still hold.
 const FLUSH_LIMIT: Duration = Duration::from_secs(5);
-/// How long the start may wait for a warm zygote.
+/// How long the start may wait for the built-in zygote to be warm.
 const ZYGOTE_LIMIT: Duration = Duration::from_secs(2);
+/// How long it may wait for those of Python runtimes: their own bound, and a little for the spawner to notice.
+const RUNTIME_ZYGOTE_LIMIT: Duration = Duration::from_millis(ZYGOTE_WARM_MS + 1_000);
 /// How long the program of an `{ exec = […] }` reference may run.
 const SECRET_COMMAND_LIMIT: Duration = Duration::from_secs(10);
 /// How long `host kill` waits until the host is gone, in milliseconds.
@@ -70,6 +74,15 @@ pub enum RunError {
     /// An observer's thread could not be started.
     #[error("start an observer")]
     ObserverThread(#[from] crate::observer::fanout::AddError),
+    /// A runtime's interpreter cannot be a host.
+    #[error(transparent)]
+    Interpreter(#[from] InterpreterError),
+    /// An application cannot be loaded.
+    #[error(transparent)]
+    Application(#[from] ProbeFault),
+    /// The file names agents that no application registers.
+    #[error(transparent)]
+    Agents(#[from] ConfigFaults),
     /// A wall that `[wall] require` names cannot stand here.
     #[error("wall.require names {walls}: {detail}")]
     Required {
@@ -106,31 +119,34 @@ async fn serve(config: Config, spawner: Spawner) -> Result<(), RunError> {
     let work_root = config.supervisor.state_dir.join("hosts");
     make_work_root(&config.supervisor.state_dir, &work_root)?;
     let walls = Walls::detect(&config.cgroup, &config.uids);
-    let report = crate::doctor::report(&config, &walls, Some(&settled_zygote(&spawner).await), Some(&control));
+    let zygotes = settled_zygotes(&config, &spawner).await?;
+    let report = crate::doctor::report(&config, &walls, &zygotes, Some(&control));
     demand_walls(&report)?;
     let (vault, faults) = Vault::resolve(&config, |argv| run_secret_command(spawner.clone(), argv)).await;
     tell_start(&report, &config, &vault, &faults);
-    let rules = vault.rules(&config);
     let clock = Clock::start();
     let fanout = observers(&config)?;
     let (handle, queue) = Handle::new();
-    let (registry, ledger) = (Registry::default(), Ledger::default());
-    let deployment_version = config.supervisor.deployment_version.clone();
-    let world = World::new(handle.clone(), registry.clone(), ledger.clone(), fanout.clone(), about(&config, report));
-    let snapshots = snapshots(&config, world.clone(), fanout.clone());
     let listening = tokio::spawn(signals.obey(handle.clone()));
     let context = Arc::new(HostContext {
-        handle,
+        handle: handle.clone(),
         spawner,
         walls,
-        config: Arc::new(config),
         vault,
-        registry,
-        ledger,
+        registry: Registry::default(),
+        ledger: Ledger::default(),
         morgue: Morgue::default(),
         fanout: fanout.clone(),
         work_root,
+        current: RwLock::new(Arc::new(config)),
     });
+    let config = know_agents(&context).await?;
+    let rules = context.vault.rules(&config);
+    let deployment_version = config.supervisor.deployment_version.clone();
+    let (registry, ledger) = (context.registry.clone(), context.ledger.clone());
+    let world = World::new(handle, registry, ledger, fanout.clone(), about(&config, report))
+        .with_spawner(context.spawner.clone());
+    let snapshots = snapshots(&config, world.clone(), fanout.clone());
     let effects = Effects::new(context, deployment_version);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let server = tokio::spawn(control.serve(world, async {
@@ -152,14 +168,48 @@ async fn serve(config: Config, spawner: Spawner) -> Result<(), RunError> {
     Ok(())
 }
 
-/// The zygote's state once it is warm, or when it has taken too long: the first hosts need not be made cold.
-async fn settled_zygote(spawner: &Spawner) -> ZygoteState {
-    let mut changes = spawner.zygote_changes();
-    let warm = changes.wait_for(|state| *state == ZygoteState::Warm);
-    match timeout(ZYGOTE_LIMIT, warm).await {
-        Ok(Ok(_)) => ZygoteState::Warm,
-        Ok(Err(_)) | Err(_) => spawner.zygote_state(),
+/// Completes the configuration with the agents that applications register, each asked in a walled host of its own.
+async fn know_agents(context: &Arc<HostContext>) -> Result<Arc<Config>, RunError> {
+    let mut config = Config::clone(&context.config());
+    let runtimes: Vec<_> = config.python_runtimes().map(|(name, _)| name.clone()).collect();
+    for runtime in runtimes {
+        let agents = probe::agents(context, &runtime).await?;
+        config.take_agents(&runtime, agents)?;
     }
+    let config = Arc::new(config);
+    context.replace_config(Arc::clone(&config));
+    Ok(config)
+}
+
+/// The zygotes' states once they are warm, or when that has failed or taken too long: the first hosts need not be made
+/// cold. Those of Python runtimes are started only now, after their interpreters have said that they can be hosts.
+async fn settled_zygotes(config: &Config, spawner: &Spawner) -> Result<Vec<ZygoteRow>, RunError> {
+    let runtimes: Vec<_> = config.python_runtimes().collect();
+    for (runtime, python) in &runtimes {
+        let found = Interpreter::ask(spawner, runtime, &python.interpreter).await?;
+        tracing::info!(
+            %runtime,
+            interpreter = %python.interpreter.display(),
+            python = found.python,
+            openrtc_host = found.openrtc_host,
+            livekit_agents = found.livekit_agents,
+            openrtc = found.openrtc,
+            "runtime"
+        );
+    }
+    spawner.warm_runtimes().await?;
+    for row in spawner.zygote_states() {
+        let mut changes = spawner.zygote_changes(&row.runtime);
+        let (limit, built_in) = match runtimes.iter().any(|(runtime, _)| **runtime == row.runtime) {
+            true => (RUNTIME_ZYGOTE_LIMIT, false),
+            false => (ZYGOTE_LIMIT, true),
+        };
+        // A failed start of our own zygote is tried again within that time; one of Python's would take too long.
+        let settled = |state: &ZygoteState| *state == ZygoteState::Warm || (!built_in && !state.is_starting());
+        // Whatever came of it is in the states.
+        let _ = timeout(limit, changes.wait_for(settled)).await;
+    }
+    Ok(spawner.zygote_states())
 }
 
 fn sockets(config: &Config) -> control::Settings {
@@ -207,6 +257,11 @@ fn make_work_root(state_dir: &Path, work_root: &Path) -> Result<(), RunError> {
 fn demand_walls(report: &DoctorReport) -> Result<(), RunError> {
     let absent = |wall: &&WallRow| wall.required && wall.strength == Strength::Absent;
     let missing: Vec<_> = report.walls.iter().filter(absent).collect();
+    if let (true, Some(finding)) = (missing.is_empty(), report.findings.iter().find(|finding| !finding.ok)) {
+        let remedy = finding.remedy.as_ref().map(|remedy| format!("; {remedy}")).unwrap_or_default();
+        let detail = format!("{}: {}{remedy}", finding.name, finding.detail);
+        return Err(RunError::Required { walls: "zygote".to_owned(), detail });
+    }
     if missing.is_empty() {
         return Ok(());
     }

@@ -11,6 +11,7 @@
 #[path = "measure/mod.rs"]
 mod measure;
 
+use std::collections::BTreeMap;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use measure::{Series, baseline};
-use openrtc_ipc::{HostId, TenantId};
+use openrtc_ipc::{HostId, RuntimeName, TenantId};
 use openrtc_policy::HostPlan;
 use openrtc_policy::rules::HostScope;
 use openrtc_supervisor::config::Config;
@@ -31,7 +32,7 @@ use openrtc_supervisor::ledger::Ledger;
 use openrtc_supervisor::observer::{Fanout, Timeouts};
 use openrtc_supervisor::secrets::Vault;
 use openrtc_supervisor::sources::Handle;
-use openrtc_supervisor::spawn::{HostProgram, How, Spawner, ZygoteState};
+use openrtc_supervisor::spawn::{HostProgram, How, LaunchArguments, Spawner, ZygoteState};
 use openrtc_supervisor::wall::Walls;
 use openrtc_tests::binary;
 
@@ -73,8 +74,11 @@ fn main() {
     tree::become_subreaper().expect("become subreaper");
     let program = HostProgram {
         path: binary().to_owned(),
-        args: vec![openrtc_tenant_host::HOST_ARGUMENT.into()],
-        zygote_args: vec![openrtc_tenant_host::ZYGOTE_ARGUMENT.into()],
+        built_in: LaunchArguments {
+            host: vec![openrtc_tenant_host::HOST_ARGUMENT.into()],
+            zygote: vec![openrtc_tenant_host::ZYGOTE_ARGUMENT.into()],
+        },
+        runtimes: BTreeMap::new(),
     };
     let spawner = Spawner::start(program).expect("start the spawner");
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -87,7 +91,7 @@ fn main() {
 }
 
 async fn measure_all(spawner: Spawner) {
-    let mut zygote = spawner.zygote_changes();
+    let mut zygote = spawner.zygote_changes(&RuntimeName::parse("command").expect("a name"));
     let warm = zygote.wait_for(|state| *state == ZygoteState::Warm);
     tokio::time::timeout(PATIENCE, warm).await.expect("a warm zygote").expect("the spawner");
     let dir = tempfile::Builder::new().prefix("ort-").tempdir().expect("directory");
@@ -152,7 +156,7 @@ async fn host(context: &Arc<HostContext>, how: How, generation: u32) -> [Duratio
     let runtime = context.config.agents.first().expect("an agent").rules.runtime.clone();
     let plan = HostPlan { host: HostId { index: 0, generation }, tenant, runtime, scope: HostScope::Tenant };
     let start = Instant::now();
-    let newborn = context.spawner.spawn(plan.host, how).await.expect("a process");
+    let newborn = context.spawner.spawn(plan.host, &plan.runtime, how).await.expect("a process");
     let made = start.elapsed();
     assert_eq!(newborn.how, how, "made in another way");
     let channel = tokio::net::UnixStream::from_std(newborn.channel).expect("its channel");

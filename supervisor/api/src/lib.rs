@@ -31,7 +31,7 @@ pub use host::{Host, HostGone};
 pub use observer::Observer;
 pub use problem::Problem;
 pub use session::{EndedSession, Session, SessionList, SessionRow, SessionUsage};
-pub use snapshot::{ResidentSet, Snapshot};
+pub use snapshot::{ResidentSet, Snapshot, Zygote};
 pub use tenant::Tenant;
 pub use wall::{Strength, WallRow};
 pub use worker::{System, TopLine, Worker};

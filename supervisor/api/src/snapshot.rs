@@ -26,6 +26,18 @@ pub struct ResidentSet {
     pub description: String,
 }
 
+/// The process that hosts of a runtime are forked from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Zygote {
+    /// Of which runtime; `command` stands for all that have none of their own.
+    pub runtime: String,
+    /// How hosts are made at present: `zygote`, or `cold (why)`.
+    pub spawn: String,
+    /// What to do where that is `cold`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+}
+
 /// Everything at a glance.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
@@ -69,6 +81,9 @@ pub struct Snapshot {
     pub breakers: Vec<Breaker>,
     /// Refused dispatches, by reason; every reason is there.
     pub rejections: BTreeMap<String, u64>,
+    /// How hosts are made, by runtime.
+    #[serde(default)]
+    pub zygotes: Vec<Zygote>,
     /// The walls that a host gets on this machine.
     pub walls: Vec<WallRow>,
     /// Observers, and what they lost.

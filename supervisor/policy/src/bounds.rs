@@ -56,8 +56,18 @@ pub const CONTROL_CONNECTIONS_MAX: usize = 256;
 pub const SPAWNS_QUEUED_MAX: usize = 64;
 /// Milliseconds that a zygote may take to answer a fork. Longer: it is killed and the host made cold.
 pub const ZYGOTE_REPLY_MS: u64 = 2_000;
-/// Milliseconds from a zygote's exec to its word that it is warm. Longer: it is killed and tried again.
+/// Milliseconds from a zygote's exec to its word that it is warm. Longer: it is killed and tried again. Python's imports
+/// and models take 3 to 5 s, and have taken 12 s from a cold disk.
 pub const ZYGOTE_WARM_MS: u64 = 60_000;
+/// Lines a second that a zygote may log; a burst of the same size is allowed. More: dropped and counted.
+pub const ZYGOTE_LINES_PER_S: u64 = 200;
+/// Lines kept of the end of a zygote's output, as the reason of its death. Full: the oldest is forgotten.
+pub const ZYGOTE_TAIL_LINES_MAX: usize = 8;
+/// Bytes of those lines that are shown. More: the beginning is left out.
+pub const ZYGOTE_TAIL_BYTES_MAX: usize = 2048;
+/// Milliseconds that an interpreter may take to say its version. Longer: it is killed, and the start is refused. It
+/// imports no framework, but the disk may be cold.
+pub const INTERPRETER_ANSWER_MS: u64 = 30_000;
 /// Bytes that a helper program (a secret command) may write to standard output. More: it is killed and has failed.
 pub const HELPER_OUTPUT_BYTES_MAX: usize = 64 * 1024;
 /// Bytes kept of the end of a helper program's standard error. More: the beginning is forgotten.

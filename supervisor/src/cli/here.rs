@@ -2,12 +2,13 @@
 //!
 //! Owns: turning options into what each part takes. Never: does any of it.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use openrtc_control_api::{ConfigCheck, ConfigFault, DoctorReport};
-use openrtc_ipc::RunAs;
+use openrtc_ipc::{ApplicationTarget, RunAs, RuntimeName};
 use tracing::level_filters::LevelFilter;
 
 use super::exit::CliError;
@@ -15,7 +16,9 @@ use super::output::Color;
 use super::{DemoOptions, Global, HostArguments, LogLevel};
 use crate::config::{Config, ConfigFaults, Fault, LoadRequest, Overrides, paths};
 use crate::demo::{self, DemoArgs};
-use crate::spawn::HostProgram;
+use crate::host::chain;
+use crate::run::RunError;
+use crate::spawn::{HostProgram, Interpreter, LaunchArguments, Spawner};
 use crate::telemetry;
 use crate::wall::{self, Walls};
 use crate::{doctor, run};
@@ -25,7 +28,11 @@ const ANY_AGENCY: &str = "[agents.any]\ncommand = [\"/bin/true\"]\n";
 
 /// `run`: the supervisor in the foreground, until it ends.
 pub fn run(global: &Global, hosts: HostArguments) -> Result<ExitCode, CliError> {
-    let config = load(global)?;
+    run_with(load(global)?, global, hosts)
+}
+
+/// The same, of a configuration that is there already.
+pub fn run_with(config: Config, global: &Global, hosts: HostArguments) -> Result<ExitCode, CliError> {
     let level = match (global.quiet, global.log_level) {
         (_, Some(level)) => level_filter(level),
         (true, None) => LevelFilter::WARN,
@@ -36,11 +43,22 @@ pub fn run(global: &Global, hosts: HostArguments) -> Result<ExitCode, CliError> 
     let program = HostProgram {
         // The image that runs, also after the file was replaced by an upgrade.
         path: "/proc/self/exe".into(),
-        args: vec![OsString::from(hosts.host)],
-        zygote_args: vec![OsString::from(hosts.zygote)],
+        built_in: LaunchArguments { host: vec![hosts.host.into()], zygote: vec![hosts.zygote.into()] },
+        runtimes: python_arguments(&config, hosts),
     };
     run::run(config, program)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What makes the program a host of each Python runtime, and its zygote.
+fn python_arguments(config: &Config, hosts: HostArguments) -> BTreeMap<RuntimeName, LaunchArguments> {
+    let runtimes = config.python_runtimes().map(|(runtime, python)| {
+        let arguments =
+            |role: &str| vec![OsString::from(role), python.interpreter.clone().into(), python.plan_json().into()];
+        let arguments = LaunchArguments { host: arguments(hosts.python_host), zygote: arguments(hosts.python_zygote) };
+        (runtime.clone(), arguments)
+    });
+    runtimes.collect()
 }
 
 /// `demo`.
@@ -62,7 +80,7 @@ pub fn doctor(global: &Global) -> Result<DoctorReport, CliError> {
         None => Config::embedded(ANY_AGENCY, Path::new("/"))?,
     };
     let walls = Walls::look(&config.cgroup, &config.uids);
-    Ok(doctor::report(&config, &walls, None, None))
+    Ok(doctor::report(&config, &walls, &[], None))
 }
 
 /// `config check`.
@@ -70,9 +88,10 @@ pub fn config_check(global: &Global) -> Result<ConfigCheck, CliError> {
     let source = global.config.as_ref().map_or_else(|| "defaults".to_owned(), |path| path.display().to_string());
     Ok(match Config::load(&request(global)) {
         Ok(config) => {
+            let faults = unfit_interpreters(&config)?;
             let unreachable = unreachable_programs(&config);
             let warnings = config.warnings.into_iter().chain(unreachable).collect();
-            ConfigCheck { source, ok: true, faults: Vec::new(), warnings }
+            ConfigCheck { source, ok: faults.is_empty(), faults, warnings }
         }
         Err(ConfigFaults { faults, warnings }) => {
             ConfigCheck { source, ok: false, faults: faults.into_iter().map(fault).collect(), warnings }
@@ -86,16 +105,54 @@ fn unreachable_programs(config: &Config) -> Vec<String> {
     if config.default_wall().run_as != RunAs::Auto || !paths::is_root() {
         return Vec::new();
     }
-    let programs = config.agents.iter().filter_map(|agent| Some((&agent.name, agent.command.first()?)));
-    let blocked = programs.filter_map(|(agent, program)| {
-        let at = wall::reachable_by(uids.first, uids.first, Path::new(program)).err()?;
+    let agents = config.agents.iter().filter_map(|agent| {
+        let program = PathBuf::from(agent.command.first()?);
+        Some((format!("agents.{}.command", agent.name), program))
+    });
+    let runtimes = config.python_runtimes().flat_map(|(runtime, python)| {
+        let app = match &python.target {
+            ApplicationTarget::Script(script) => script.clone(),
+            ApplicationTarget::Attribute { folder, .. } | ApplicationTarget::AgentsDir(folder) => folder.clone(),
+        };
+        let key = |key: &str| format!("runtimes.{runtime}.{key}");
+        [(key("python"), python.interpreter.clone()), (key("app"), app)]
+    });
+    let blocked = agents.chain(runtimes).filter_map(|(key, program)| {
+        let at = wall::reachable_by(uids.first, uids.first, &program).err()?;
         Some(format!(
-            "agents.{agent}.command = {program}: cannot be reached by a tenant's own uid: {} is closed to others; \
+            "{key} = {}: cannot be reached by a tenant's own uid: {} is closed to others; \
              its hosts would run under the supervisor's uid, behind the other walls. Open it, or move the program",
+            program.display(),
             at.display()
         ))
     });
     blocked.collect()
+}
+
+/// Interpreters that no host can be made of.
+fn unfit_interpreters(config: &Config) -> Result<Vec<ConfigFault>, CliError> {
+    let runtimes: Vec<_> = config.python_runtimes().collect();
+    if runtimes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let program =
+        HostProgram { path: "/proc/self/exe".into(), built_in: LaunchArguments::default(), runtimes: BTreeMap::new() };
+    let spawner = Spawner::start(program).map_err(RunError::Spawner)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CliError::Start)?;
+    let source = config.source.as_ref().map_or_else(|| "defaults".to_owned(), |path| path.display().to_string());
+    let mut faults = Vec::new();
+    for (name, python) in runtimes {
+        let Err(error) = runtime.block_on(Interpreter::ask(&spawner, name, &python.interpreter)) else { continue };
+        faults.push(ConfigFault {
+            source: source.clone(),
+            line: None,
+            key: format!("runtimes.{name}.python"),
+            value: Some(format!("{:?}", python.interpreter.display().to_string())),
+            remedy: error.remedy(),
+            problem: chain(&error.flaw),
+        });
+    }
+    Ok(faults)
 }
 
 /// `config show`: the configuration in force, as JSON, with `***(source)` for each secret.
@@ -103,11 +160,11 @@ pub fn config_show(global: &Global) -> Result<serde_json::Value, CliError> {
     Ok(load(global)?.redacted_json())
 }
 
-fn load(global: &Global) -> Result<Config, CliError> {
+pub(super) fn load(global: &Global) -> Result<Config, CliError> {
     Ok(Config::load(&request(global))?)
 }
 
-fn request(global: &Global) -> LoadRequest {
+pub(super) fn request(global: &Global) -> LoadRequest {
     let environment = std::env::vars_os().filter_map(|(name, value)| {
         // What is not text cannot be one of ours.
         Some((name.into_string().ok()?, value.into_string().ok()?))

@@ -42,6 +42,10 @@ fn text(output: &Output, snapshot: &Snapshot) -> String {
     for warning in doctor::missing(&snapshot.walls) {
         text.push_str(&format!("{warning}\n"));
     }
+    for zygote in &snapshot.zygotes {
+        let remedy = zygote.remedy.as_ref().map(|remedy| format!(": {}", harmless(remedy))).unwrap_or_default();
+        text.push_str(&format!("runtime {}: spawn = {}{remedy}\n", harmless(&zygote.runtime), harmless(&zygote.spawn)));
+    }
     let rejected: Vec<_> = snapshot.rejections.iter().filter(|(_, count)| **count > 0).collect();
     if !rejected.is_empty() {
         let counts: Vec<_> = rejected.iter().map(|(reason, count)| format!("{reason} {count}")).collect();

@@ -2,7 +2,7 @@
 //!
 //! Owns: the defaults of policy's numbers, and which names know each other. Never: reads a value's type; that is done.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use openrtc_ipc::{AgentName, RuntimeName, TenantId};
@@ -11,6 +11,7 @@ use openrtc_policy::rules::{
     BreakerRules, HostScope, MissingTenant, RoomRules, RoutingRules, RuntimeRules, TenantRules, UnknownTenant,
 };
 
+use super::agents::{AgentNames, Awaited};
 use super::faults::Faults;
 use super::file::ConfigFile;
 use super::hosts::HostsFile;
@@ -21,7 +22,7 @@ use super::supervisor::SupervisorFile;
 use super::tenants::{self, Tenant, TenantFile};
 use super::tree::Origin;
 use super::walls::WallLayer;
-use super::{Config, FoundVariables, variables};
+use super::{Config, FoundVariables, python, variables};
 
 /// Names known, rules and the rest. `None` where a fault leaves nothing to go on with.
 pub(super) fn build(
@@ -33,21 +34,31 @@ pub(super) fn build(
 ) -> Option<Config> {
     let supervisor = file.supervisor.places(environment, origin, faults);
     let names: Vec<AgentName> = file.agents.iter().filter_map(|(name, _)| AgentName::parse(&name.value).ok()).collect();
-    let runtimes = runtimes(file.runtimes, faults)?;
-    let agents = agents(file.agents, &runtimes, faults);
-    if names.is_empty() {
-        let remedy = "add [agents.NAME] with command = [\"./program\"], or see `openrtc-supervisor demo`";
+    let places = agent_places(&file.agents);
+    let written: Vec<RuntimeName> = file.runtimes.iter().filter_map(|(name, _)| runtime_name(name)).collect();
+    let python_written = file.runtimes.iter().filter(|(_, runtime)| runtime.is_python()).count();
+    let runtimes = runtimes(file.runtimes, environment, &file.wall, faults)?;
+    let agents = agents(file.agents, runtimes.keys().cloned().chain(written).collect(), faults);
+    let asked = asked(&runtimes, &agents);
+    // A fault in a runtime must not make names unknown that its application may bring.
+    let broken = runtimes.values().filter(|runtime| runtime.python().is_some()).count() < python_written;
+    if names.is_empty() && python_written == 0 {
+        let remedy = "add [agents.NAME] with command = [\"./program\"], or [runtimes.NAME] with kind = \"python\" and \
+                      app = \"main.py\", or see `openrtc-supervisor demo`";
         faults.add(origin, "agents", None, "no agent is configured", remedy);
     }
+    let mut names = AgentNames::new(names, !asked.is_empty() || broken);
     let breaker = file.breaker.over_defaults();
     let tenants = tenants::ids(file.tenants, faults);
     let ids: Vec<&TenantId> = tenants.keys().collect();
-    let routing = file.routing.valid(&names, &ids, faults);
-    let places = |id: &TenantId| Some(tenants.get(id)?.0.clone());
-    let rooms = file.rooms.valid(&ids, &places, faults);
+    let first_is_fallback = file.routing.first_is_fallback();
+    let routing = file.routing.valid(&mut names, &ids, faults);
+    let tenant_place = |id: &TenantId| Some(tenants.get(id)?.0.clone());
+    let rooms = file.rooms.valid(&ids, &tenant_place, faults);
     let parts = Parts { wall: &file.wall, hosts: &file.hosts, breaker, routing, rooms };
     let default_cap = file.supervisor.default_max_sessions.unwrap_or(Limit::Off);
-    let (tenants, tenant_rules) = split(tenants, &names, &parts.breaker, default_cap, faults);
+    let (tenants, tenant_rules) = split(tenants, &mut names, &parts.breaker, default_cap, faults);
+    let awaited = Awaited { runtimes: asked, configured: places, used: names.used(), first_is_fallback };
     let rules = rules(&file.supervisor, parts, &runtimes, &agents, tenant_rules)?;
     let mut config = Config {
         source,
@@ -69,6 +80,8 @@ pub(super) fn build(
         wall: file.wall,
         base_env: variables::base(environment),
         found: FoundVariables::default(),
+        origin: origin.clone(),
+        awaited,
     };
     let named = config.variables_named();
     let found = environment.iter().filter(|(name, _)| named.contains(*name));
@@ -76,11 +89,39 @@ pub(super) fn build(
     Some(config)
 }
 
-fn runtimes(named: Vec<(Spot<String>, RuntimeFile)>, faults: &mut Faults) -> Option<BTreeMap<RuntimeName, Runtime>> {
+fn runtime_name(name: &Spot<String>) -> Option<RuntimeName> {
+    RuntimeName::parse(&name.value).ok()
+}
+
+/// Where each agent of the file stands.
+fn agent_places(named: &[(Spot<String>, AgentFile)]) -> Vec<Spot<AgentName>> {
+    let place = |(name, _): &(Spot<String>, AgentFile)| {
+        let value = AgentName::parse(&name.value).ok()?;
+        Some(Spot { value, key: name.key.clone(), origin: name.origin.clone() })
+    };
+    named.iter().filter_map(place).collect()
+}
+
+/// Runtimes whose application is asked for its agents: those without a configured one.
+fn asked(runtimes: &BTreeMap<RuntimeName, Runtime>, agents: &[Agent]) -> BTreeSet<RuntimeName> {
+    let without = |runtime: &&Runtime| !agents.iter().any(|agent| agent.rules.runtime == runtime.name);
+    let python = runtimes.values().filter(|runtime| runtime.python().is_some());
+    python.filter(without).map(|runtime| runtime.name.clone()).collect()
+}
+
+fn runtimes(
+    named: Vec<(Spot<String>, RuntimeFile)>,
+    environment: &Environment,
+    wall: &WallLayer,
+    faults: &mut Faults,
+) -> Option<BTreeMap<RuntimeName, Runtime>> {
     let command = Runtime::command()?;
     let mut runtimes = BTreeMap::from([(command.name.clone(), command)]);
     for (name, file) in named {
-        let Some(runtime) = file.valid(&name, faults) else { continue };
+        let Some(mut runtime) = file.valid(&name, environment, faults) else { continue };
+        if runtime.python().is_some() && wall.open_files_max.is_none() {
+            runtime.wall.open_files_max.get_or_insert(Limit::At(python::OPEN_FILES_MAX));
+        }
         if runtimes.contains_key(&runtime.name) {
             faults.add(&name.origin, &name.key, None, "stands here twice", "keep one of the two");
         }
@@ -89,12 +130,9 @@ fn runtimes(named: Vec<(Spot<String>, RuntimeFile)>, faults: &mut Faults) -> Opt
     Some(runtimes)
 }
 
-fn agents(
-    named: Vec<(Spot<String>, AgentFile)>,
-    runtimes: &BTreeMap<RuntimeName, Runtime>,
-    faults: &mut Faults,
-) -> Vec<Agent> {
-    let runtimes: Vec<RuntimeName> = runtimes.keys().cloned().collect();
+fn agents(named: Vec<(Spot<String>, AgentFile)>, mut runtimes: Vec<RuntimeName>, faults: &mut Faults) -> Vec<Agent> {
+    runtimes.sort();
+    runtimes.dedup();
     let mut agents: Vec<Agent> = Vec::new();
     for (name, file) in named {
         let Some(agent) = file.valid(&name, &runtimes, faults) else { continue };
@@ -111,7 +149,7 @@ type Split = (BTreeMap<TenantId, Tenant>, BTreeMap<TenantId, TenantRules>);
 
 fn split(
     files: BTreeMap<TenantId, (Spot<String>, TenantFile)>,
-    agents: &[AgentName],
+    agents: &mut AgentNames,
     breaker: &BreakerRules,
     default_cap: Limit,
     faults: &mut Faults,
@@ -148,9 +186,12 @@ fn rules(
     agents: &[Agent],
     tenants: BTreeMap<TenantId, TenantRules>,
 ) -> Option<Rules> {
-    let per_host = file.max_sessions_per_host.and_then(Limit::number).map(|sessions| sessions as u32);
+    let per_host = |runtime: &Runtime| {
+        let python = runtime.python().map(|_| Limit::At(python::MAX_SESSIONS_PER_HOST));
+        file.max_sessions_per_host.or(python)?.number().map(|sessions| sessions as u32)
+    };
     let runtime_rules = |runtime: &Runtime| RuntimeRules {
-        max_sessions_per_host: per_host,
+        max_sessions_per_host: per_host(runtime),
         session_ms_max: runtime.wall.over(parts.wall).session_ms_max(),
     };
     Some(Rules {

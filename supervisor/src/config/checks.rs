@@ -112,6 +112,7 @@ pub(super) fn check(config: &Config, faults: &mut Faults) {
     slips(config, faults);
     shared_references(config, faults);
     exposed_files(config, faults);
+    super::dotenv::check(config, faults);
 }
 
 fn walls_off(config: &Config, faults: &mut Faults) {
@@ -170,7 +171,7 @@ fn numbers(config: &Config, faults: &mut Faults) {
             faults.warn(format!("default_tenant {default} is not active: a dispatch without a tenant is refused"));
         }
     }
-    let empty = config.runtimes.values().filter(|runtime| runtime.kind != RuntimeKind::Command);
+    let empty = config.runtimes.values().filter(|runtime| matches!(runtime.kind, RuntimeKind::Program(_)));
     for runtime in empty {
         if !config.agents.iter().any(|agent| agent.rules.runtime == runtime.name) {
             faults.warn(format!("runtimes.{} runs no agent", runtime.name));

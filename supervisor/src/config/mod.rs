@@ -4,11 +4,13 @@
 //! text → `tree` → aliases and overrides → `ConfigFile` → `build` and `checks` → `Config`. Never: resolves a
 //! secret, makes a directory, or opens a socket.
 
+mod agents;
 mod aliases;
 mod breaker;
 mod build;
 mod checks;
 mod documents;
+mod dotenv;
 mod faults;
 mod file;
 mod hosts;
@@ -19,6 +21,7 @@ pub mod paths;
 pub mod plugins;
 mod programs;
 mod providers;
+mod python;
 mod reference;
 mod routing;
 mod runtimes;
@@ -38,7 +41,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use openrtc_ipc::{AgentName, Program, RuntimeName, TenantId, WallSpec};
+use openrtc_ipc::{AgentName, Program, RuntimeName, TenantId, Wall, WallSpec};
 use openrtc_policy::Rules;
 use openrtc_policy::rules::HostScope;
 
@@ -47,6 +50,7 @@ pub use hosts::Liveness;
 pub use observers::{Logs, Metrics, Observers};
 pub use overrides::{CONFIG_VARIABLE, LoadRequest, Overrides};
 pub use providers::{INFERENCE, Provider, Providers};
+pub use python::{LoadApp, Preload, PythonRuntime};
 pub use reference::SecretRef;
 pub use runtimes::{Agent, COMMAND_RUNTIME, Runtime, RuntimeKind};
 pub use supervisor::{SharedKeys, Supervisor};
@@ -54,8 +58,10 @@ pub use tenants::Tenant;
 pub use variables::{PROGRAM_PATH, Variable};
 pub use wall::{CgroupMode, CgroupSettings, UidSettings};
 
+use agents::Awaited;
 use providers::ApiKeys;
 use section::Spot;
+use tree::Origin;
 use walls::WallLayer;
 
 /// A valid configuration.
@@ -95,6 +101,8 @@ pub struct Config {
     wall: WallLayer,
     base_env: Vec<(String, String)>,
     found: FoundVariables,
+    origin: Origin,
+    awaited: Awaited,
 }
 
 /// The variables of the supervisor's environment that references name. Shows names only.
@@ -116,6 +124,12 @@ impl Config {
     /// Loads a text whose relative paths are below `dir`; sockets and state are below it too. Heeds no environment.
     pub fn embedded(text: &str, dir: &Path) -> Result<Self, ConfigFaults> {
         load::embedded(text, dir)
+    }
+
+    /// Loads a text that was made, shown as `name`, whose relative paths are below `dir`; environment and flags are heeded
+    /// as for a file, and the request's own file is not.
+    pub fn generated(text: &str, name: &str, dir: &Path, request: &LoadRequest) -> Result<Self, ConfigFaults> {
+        load::generated(text, name, dir, request)
     }
 
     /// The walls asked for around a host: `[wall]`, over it the runtime's, over that the tenant's. A tenant that is not
@@ -141,6 +155,24 @@ impl Config {
         self.wall.spec()
     }
 
+    /// Whether a host that is forked from this zygote must be: that of a runtime of its own, or the built-in one, which
+    /// serves every other runtime.
+    pub fn requires_zygote(&self, zygote: &RuntimeName) -> bool {
+        let own = |runtime: &&Runtime| runtime.python().is_some();
+        let served = self.runtimes.values().filter(|runtime| match own(runtime) {
+            true => runtime.name == *zygote,
+            false => zygote.as_str() == COMMAND_RUNTIME,
+        });
+        // Of the runtimes that nothing runs on, the requirements are nobody's.
+        let used = served.filter(|runtime| {
+            let agents = self.agents.iter().any(|agent| agent.rules.runtime == runtime.name);
+            agents || self.awaited.runtimes.contains(&runtime.name)
+        });
+        let requires = |layer: &WallLayer| layer.require.contains(&Wall::Zygote);
+        let tenants = || self.tenants.values().any(|tenant| requires(&tenant.wall));
+        used.into_iter().any(|runtime| requires(&runtime.wall.over(&self.wall)) || tenants())
+    }
+
     /// One host per tenant or per session, for this tenant.
     pub fn host_scope(&self, tenant: &TenantId) -> HostScope {
         self.rules.tenants.get(tenant).and_then(|rules| rules.host_scope).unwrap_or(self.rules.host_scope)
@@ -156,6 +188,11 @@ impl Config {
         self.runtimes.get(name)
     }
 
+    /// The runtimes whose hosts are Python.
+    pub fn python_runtimes(&self) -> impl Iterator<Item = (&RuntimeName, &PythonRuntime)> {
+        self.runtimes.iter().filter_map(|(name, runtime)| Some((name, runtime.python()?)))
+    }
+
     /// The agents that a tenant may use on a runtime.
     pub fn agents_of(&self, tenant: &TenantId, runtime: &RuntimeName) -> impl Iterator<Item = &Agent> {
         let allowed = self.rules.tenants.get(tenant).and_then(|rules| rules.allowed_agents.clone());
@@ -165,8 +202,8 @@ impl Config {
         })
     }
 
-    /// The foreign program of a runtime of `kind = "program"`, with an environment that holds no secret. `None` for the
-    /// built-in runtime.
+    /// The foreign program of a runtime of `kind = "program"`, with an environment that holds no secret. `None` for
+    /// runtimes whose hosts are our own.
     pub fn program(&self, runtime: &RuntimeName, work_dir: &Path) -> Option<Program> {
         let runtime = self.runtimes.get(runtime)?;
         let RuntimeKind::Program(argv) = &runtime.kind else { return None };

@@ -71,6 +71,39 @@ pub fn key_variable(plugin: &str) -> String {
     }
 }
 
+/// Variables of keys that a plugin needs beside that of [`key_variable`].
+const FURTHER: [(&str, &str); 6] = [
+    ("aws", "AWS_ACCESS_KEY_ID"),
+    ("aws", "AWS_SECRET_ACCESS_KEY"),
+    ("azure", "AZURE_OPENAI_API_KEY"),
+    ("clova", "CLOVA_STT_INVOKE_URL"),
+    ("inference", "LIVEKIT_INFERENCE_API_KEY"),
+    ("inference", "LIVEKIT_INFERENCE_API_SECRET"),
+];
+
+/// Every known plugin with each variable that it reads a key from.
+pub fn key_variables() -> impl Iterator<Item = (&'static str, String)> {
+    let excepted = EXCEPTIONS.iter().map(|(plugin, variable)| (*plugin, (*variable).to_owned()));
+    let further = FURTHER.iter().map(|(plugin, variable)| (*plugin, (*variable).to_owned()));
+    let regular =
+        KNOWN.iter().filter(|plugin| **plugin != super::INFERENCE).map(|plugin| (*plugin, key_variable(plugin)));
+    excepted.chain(regular).chain(further)
+}
+
+/// The known plugin that reads its key from this variable.
+pub fn plugin_of(variable: &str) -> Option<&'static str> {
+    key_variables().find(|(_, known)| known == variable).map(|(plugin, _)| plugin)
+}
+
+/// Plugins that read no key of their own under `api_keys`; those of AWS stand in `env`.
+const KEYLESS: [&str; 8] =
+    ["aws", "blingfire", "browser", "langchain", "nltk", "noise_cancellation", "silero", "turn_detector"];
+
+/// Whether a plugin has no key under `api_keys`.
+pub fn takes_no_key(plugin: &str) -> bool {
+    KEYLESS.contains(&plugin)
+}
+
 /// Whether a provider's key may be a service account's JSON file, named by path (Google's speech plugins).
 pub fn takes_credentials_file(plugin: &str) -> bool {
     matches!(plugin, "google" | "gemini" | "vertexai")

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use super::section::{Section, Spot};
 use super::variables::PROGRAM_PATH;
 
-fn is_program(path: &Path) -> bool {
+/// Whether a path is an executable file.
+pub(super) fn is_program(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 

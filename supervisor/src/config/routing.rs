@@ -4,12 +4,12 @@
 
 use std::collections::BTreeMap;
 
-use openrtc_ipc::{AgentName, TenantId};
+use openrtc_ipc::TenantId;
 use openrtc_policy::rules::{Fallback, RoomRules, RoutingRule, RoutingRules};
 
+use super::agents::AgentNames;
 use super::faults::Faults;
 use super::section::{Section, Spot};
-use super::tenants::known_agent;
 use super::tree::Value;
 
 struct RuleFile {
@@ -38,12 +38,17 @@ impl RoutingFile {
         }
     }
 
-    /// The rules, with every agent known. `agents` are in the order of the file.
-    pub(super) fn valid(self, agents: &[AgentName], tenants: &[&TenantId], faults: &mut Faults) -> RoutingRules {
+    /// Whether no fallback is written, so that it is the first agent.
+    pub(super) fn first_is_fallback(&self) -> bool {
+        self.fallback.is_none()
+    }
+
+    /// The rules, with every agent known or awaited.
+    pub(super) fn valid(self, agents: &mut AgentNames, tenants: &[&TenantId], faults: &mut Faults) -> RoutingRules {
         let rules = self.rules.into_iter().filter_map(|rule| rule.valid(agents, tenants, faults)).collect();
         let fallback = match &self.fallback {
             Some(spot) if spot.value == "reject" => Some(Fallback::Reject),
-            Some(spot) => known_agent(spot, agents, faults).map(Fallback::Agent),
+            Some(spot) => agents.find(spot, faults).map(Fallback::Agent),
             None => agents.first().cloned().map(Fallback::Agent),
         };
         let keys = || ["agent", "demo"].map(str::to_owned).to_vec();
@@ -71,8 +76,8 @@ impl RuleFile {
         file
     }
 
-    fn valid(self, agents: &[AgentName], tenants: &[&TenantId], faults: &mut Faults) -> Option<RoutingRule> {
-        let agent = known_agent(&self.agent?, agents, faults);
+    fn valid(self, agents: &mut AgentNames, tenants: &[&TenantId], faults: &mut Faults) -> Option<RoutingRule> {
+        let agent = agents.find(&self.agent?, faults);
         if self.tenant.is_none() && self.metadata.is_empty() {
             faults
                 .warn(format!("{} matches every dispatch: rules below it and the metadata are never asked", self.key));

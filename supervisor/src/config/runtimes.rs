@@ -6,8 +6,10 @@ use openrtc_ipc::{AgentName, RuntimeName};
 use openrtc_policy::rules::AgentRules;
 
 use super::faults::Faults;
+use super::paths::Environment;
 use super::programs;
 use super::providers::Providers;
+use super::python::{PythonFile, PythonRuntime};
 use super::section::{Limit, Section, Spot};
 use super::variables::{self, Variables};
 use super::walls::WallLayer;
@@ -22,6 +24,8 @@ pub enum RuntimeKind {
     Command,
     /// This program speaks the host protocol itself; absolute path and arguments.
     Program(Vec<String>),
+    /// An application of the Python frameworks, in a host of our own.
+    Python(PythonRuntime),
 }
 
 /// One runtime.
@@ -50,9 +54,17 @@ pub struct Agent {
     pub providers: Providers,
 }
 
+/// What may be written as `kind`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Program,
+    Python,
+}
+
 /// What was written of a runtime.
 pub(super) struct RuntimeFile {
-    kind: Option<()>,
+    kind: Option<Kind>,
+    python: PythonFile,
     command: Option<Spot<Vec<String>>>,
     env: Variables,
     wall: WallLayer,
@@ -67,6 +79,7 @@ impl RuntimeFile {
         }
         Self {
             command: programs::command(section),
+            python: PythonFile::read(section),
             kind,
             env: variables::read(section),
             wall: section.table("wall", |wall| {
@@ -80,11 +93,15 @@ impl RuntimeFile {
         &self.env
     }
 
+    pub(super) fn is_python(&self) -> bool {
+        self.kind == Some(Kind::Python)
+    }
+
     pub(super) fn wall(&self) -> &WallLayer {
         &self.wall
     }
 
-    pub(super) fn valid(self, name: &Spot<String>, faults: &mut Faults) -> Option<Runtime> {
+    pub(super) fn valid(self, name: &Spot<String>, environment: &Environment, faults: &mut Faults) -> Option<Runtime> {
         let runtime = match RuntimeName::parse(&name.value) {
             Ok(runtime) => runtime,
             Err(error) => {
@@ -96,16 +113,36 @@ impl RuntimeFile {
             faults.add(&name.origin, &name.key, None, "is built in", "give this runtime another name");
             return None;
         }
-        if self.kind.is_some() && self.command.is_none() {
-            let remedy = "add command = [\"./program\"], a program that speaks the host protocol";
-            faults.add(&name.origin, &name.key, None, "has no command", remedy);
-        }
-        let command = self.command.map(|command| command.value).unwrap_or_default();
-        Some(Runtime { name: runtime, kind: RuntimeKind::Program(command), env: self.env, wall: self.wall })
+        let kind = match self.kind? {
+            Kind::Program => {
+                self.python.refuse(faults);
+                if self.command.is_none() {
+                    let remedy = "add command = [\"./program\"], a program that speaks the host protocol";
+                    faults.add(&name.origin, &name.key, None, "has no command", remedy);
+                }
+                RuntimeKind::Program(self.command.map(|command| command.value).unwrap_or_default())
+            }
+            Kind::Python => {
+                if let Some(command) = &self.command {
+                    let remedy = "remove it, or change the kind";
+                    faults.add(&command.origin, &command.key, None, "belongs to kind = \"program\"", remedy);
+                }
+                RuntimeKind::Python(self.python.valid(name, environment, faults)?)
+            }
+        };
+        Some(Runtime { name: runtime, kind, env: self.env, wall: self.wall })
     }
 }
 
 impl Runtime {
+    /// Its application, where its hosts are Python.
+    pub fn python(&self) -> Option<&PythonRuntime> {
+        match &self.kind {
+            RuntimeKind::Python(python) => Some(python),
+            RuntimeKind::Command | RuntimeKind::Program(_) => None,
+        }
+    }
+
     /// The built-in one.
     pub(super) fn command() -> Option<Self> {
         let name = RuntimeName::parse(COMMAND_RUNTIME).ok()?;
@@ -113,17 +150,17 @@ impl Runtime {
     }
 }
 
-fn kind(section: &mut Section<'_>) -> Option<()> {
+fn kind(section: &mut Section<'_>) -> Option<Kind> {
     let (key, origin) = (format!("{}.kind", section.path()), section.origin.clone());
     let Some(spot) = section.text("kind") else {
-        section.faults.add(&origin, &key, None, "is missing", "write kind = \"program\"");
+        section.faults.add(&origin, &key, None, "is missing", "write kind = \"python\" or \"program\"");
         return None;
     };
     let (problem, remedy) = match spot.value.as_str() {
-        "program" => return Some(()),
-        "python" => ("is not built in this version", "use runtime = \"command\" with a Python program as its command"),
+        "program" => return Some(Kind::Program),
+        "python" => return Some(Kind::Python),
         "command" => ("is built in", "remove this table and write runtime = \"command\" in the agent"),
-        _ => ("is no kind of runtime", "use \"program\""),
+        _ => ("is no kind of runtime", "use \"python\" or \"program\""),
     };
     section.faults.add(&spot.origin, &spot.key, Some(format!("{:?}", spot.value)), problem, remedy);
     None

@@ -8,6 +8,7 @@ use openrtc_ipc::{AgentName, TenantId};
 use openrtc_policy::rules::{HostScope, TenantStatus};
 use serde_json::{Map, Value as Json};
 
+use super::agents::AgentNames;
 use super::breaker::BreakerFile;
 use super::faults::Faults;
 use super::providers::{self, ApiKeys, Providers};
@@ -106,12 +107,12 @@ impl TenantFile {
     }
 
     /// Agents it may use: those that exist.
-    pub(super) fn agents(&self, agents: &[AgentName], faults: &mut Faults) -> Option<Vec<AgentName>> {
+    pub(super) fn agents(&self, agents: &mut AgentNames, faults: &mut Faults) -> Option<Vec<AgentName>> {
         let list = self.allowed_agents.as_ref()?;
         if list.value.is_empty() {
             faults.warn(format!("{} = []: every session of this tenant is refused", list.key));
         }
-        Some(list.value.iter().filter_map(|spot| known_agent(spot, agents, faults)).collect())
+        Some(list.value.iter().filter_map(|spot| agents.find(spot, faults)).collect())
     }
 
     pub(super) fn valid(self, id: TenantId) -> Tenant {
@@ -126,16 +127,6 @@ impl TenantFile {
             wall: self.wall,
         }
     }
-}
-
-/// The agent of this name; a fault where there is none.
-pub(super) fn known_agent(spot: &Spot<String>, agents: &[AgentName], faults: &mut Faults) -> Option<AgentName> {
-    let found = agents.iter().find(|agent| agent.as_str() == spot.value.trim());
-    if found.is_none() {
-        let remedy = super::suggest::among(&spot.value, agents.iter().map(AgentName::as_str), "agent");
-        faults.add(&spot.origin, &spot.key, Some(format!("{:?}", spot.value)), "names no agent", remedy);
-    }
-    found.cloned()
 }
 
 /// Parses the ids of tenants; a second spelling of one is a fault.

@@ -43,7 +43,7 @@ pub(super) fn host(facts: &Facts, host: &HostFacts<'_>) -> Host {
         condemned: host.planned.and_then(|planned| planned.condemned.clone()),
         intent: record.and_then(crate::host::HostRecord::intent).map(|intent| intent_name(&intent)),
         pid: record.map(|record| record.pid),
-        spawned_by: record.map(|record| record.how.name().to_owned()),
+        spawned_by: record.map(crate::host::HostRecord::spawned_by),
         born_at_unix_ms: record.map(|record| record.born_at_unix_ms),
         ready_after_ms: record.and_then(crate::host::HostRecord::ready_after_ms),
         sessions: facts.sessions_on(host.id).iter().map(ToString::to_string).collect(),

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::State;
-use openrtc_control_api::{Observer, SessionRow, Snapshot, TopLine, Worker};
+use openrtc_control_api::{Observer, SessionRow, Snapshot, TopLine, Worker, Zygote};
 use openrtc_ipc::TenantId;
 use openrtc_policy::{RejectReason, Status};
 use serde::Deserialize;
@@ -18,6 +18,7 @@ use super::world::World;
 use super::{agent, breaker, host, machine, session, tenant};
 use crate::observer::ObserverTally;
 use crate::sources::Stopping;
+use crate::spawn::{ZygoteRow, ZygoteState};
 
 /// Everything, of one tenant or of all.
 pub async fn snapshot(world: &World, only: Option<&TenantId>) -> Result<Snapshot, Stopping> {
@@ -52,9 +53,18 @@ pub async fn snapshot(world: &World, only: Option<&TenantId>) -> Result<Snapshot
         hosts: host::hosts(&facts, only),
         breakers: breaker::breakers(view, only),
         rejections: RejectReason::ALL.into_iter().map(count).collect(),
+        zygotes: world.zygotes().into_iter().map(zygote).collect(),
         walls: world.about.doctor.walls.clone(),
         observers: world.fanout.tallies().into_iter().map(observer).collect(),
     })
+}
+
+fn zygote(row: ZygoteRow) -> Zygote {
+    let (spawn, remedy) = match row.state {
+        ZygoteState::Warm => ("zygote".to_owned(), None),
+        ZygoteState::Absent(why) => (format!("cold ({why})"), why.remedy().map(str::to_owned)),
+    };
+    Zygote { runtime: row.runtime.to_string(), spawn, remedy }
 }
 
 fn observer(tally: ObserverTally) -> Observer {

@@ -18,6 +18,7 @@ use crate::host::Registry;
 use crate::ledger::{EndedSession, Ledger};
 use crate::observer::Fanout;
 use crate::sources::{Handle, Stopping};
+use crate::spawn::{Spawner, ZygoteRow};
 use openrtc_policy::Policy;
 
 /// Of all connections, those that may wait for a session's end. The rest is kept free for operators.
@@ -49,6 +50,7 @@ pub struct World {
     pub(super) machine: Machine,
     pub(super) started: Instant,
     waiters: Arc<Semaphore>,
+    spawner: Option<Spawner>,
     read: fn(&Policy) -> PolicyView,
 }
 
@@ -64,8 +66,20 @@ impl World {
             machine: Machine::default(),
             started: Instant::now(),
             waiters: Arc::new(Semaphore::new(WAITERS_MAX)),
+            spawner: None,
             read: PolicyView::of,
         }
+    }
+
+    /// The same world, with the spawner whose zygotes are shown.
+    #[must_use]
+    pub fn with_spawner(self, spawner: Spawner) -> Self {
+        Self { spawner: Some(spawner), ..self }
+    }
+
+    /// How each runtime's hosts are made at present.
+    pub(super) fn zygotes(&self) -> Vec<ZygoteRow> {
+        self.spawner.as_ref().map(Spawner::zygote_states).unwrap_or_default()
     }
 
     /// The same world, with policy read in another way: for tests of what is made of a view.

@@ -5,11 +5,11 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use openrtc_ipc::{HostId, HostSnapshot, WallStatus};
+use openrtc_ipc::{HostId, HostSnapshot, Wall, WallReport, WallState, WallStatus};
 use openrtc_policy::{HostPlan, Intent};
 use tokio::sync::watch;
 
-use crate::spawn::How;
+use crate::spawn::{Absence, How};
 
 /// Measured of a host at the last sample.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -53,6 +53,7 @@ struct Facts {
     snapshot: HostSnapshot,
     intent: Option<Intent>,
     ready_after_ms: Option<u64>,
+    why_cold: Option<Absence>,
 }
 
 impl HostRecord {
@@ -73,6 +74,28 @@ impl HostRecord {
 
     fn facts(&self) -> MutexGuard<'_, Facts> {
         self.facts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Books why it was made cold, where a zygote was asked for.
+    pub fn set_why_cold(&self, why: Option<Absence>) {
+        self.facts().why_cold = why;
+    }
+
+    /// How it was made, for a person: `zygote`, `cold`, `cold (thread 'X')`.
+    pub fn spawned_by(&self) -> String {
+        match (self.how, self.facts().why_cold.clone()) {
+            (How::Cold, Some(why)) => format!("cold ({why})"),
+            (how, _) => how.name().to_owned(),
+        }
+    }
+
+    /// What `require = ["zygote"]` asks about.
+    pub fn zygote_wall(&self) -> WallReport {
+        let state = match self.how {
+            How::Zygote => WallState::Kernel("forked warm".to_owned()),
+            How::Cold => WallState::Absent(self.spawned_by()),
+        };
+        WallReport { wall: Wall::Zygote, state }
     }
 
     /// Books the walls that were attested.

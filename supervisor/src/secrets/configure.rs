@@ -5,13 +5,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use openrtc_ipc::{AgentSpec, Configure, RuntimeName, Secret, SecretText, TenantId};
+use openrtc_ipc::{AgentSpec, Application, Configure, RuntimeName, Secret, SecretText, TenantId};
 use serde_json::Value as Json;
 
 use super::fetch::is_service_account;
 use super::{SecretError, SecretFault, Vault};
-use crate::config::plugins::{GOOGLE_CREDENTIALS_VARIABLE, key_variable};
-use crate::config::{Agent, Config, SecretRef, Variable};
+use crate::config::plugins::{GOOGLE_CREDENTIALS_VARIABLE, key_variable, key_variables};
+use crate::config::{Agent, Config, LoadApp, SecretRef, Variable};
+
+/// Stands for every key while an application is asked what it is made of.
+pub const PLACEHOLDER: &str = "openrtc-placeholder";
 
 /// What a variable is set to.
 enum Setting<'a> {
@@ -45,13 +48,49 @@ impl Vault {
         let agent_config = config.tenants.get(tenant).map(|tenant| tenant.agent_config.clone()).unwrap_or_default();
         let agents = config.agents_of(tenant, runtime);
         Ok(Configure {
-            agents: agents.map(|agent| agent_spec(config, tenant, agent, agent_config.get("tools_enabled"))).collect(),
+            agents: agents
+                .map(|agent| agent_spec(config, Some(tenant), agent, agent_config.get("tools_enabled")))
+                .collect(),
             agent_config_json: Json::Object(agent_config).to_string(),
             env,
             secrets,
             work_dir: work_dir.to_owned(),
             terminate_grace_ms: config.rules.terminate_grace_ms,
-            application: None,
+            application: application(config, runtime, false),
+        })
+    }
+
+    /// What a host is told that only says which agents a runtime's application has: no key of anybody's, a placeholder for
+    /// each that a known plugin reads, so that its objects can be made, and likewise for the runtime's own secrets.
+    pub fn configure_inspection(
+        &self,
+        config: &Config,
+        runtime: &RuntimeName,
+        work_dir: &Path,
+    ) -> Result<Configure, SecretError> {
+        if config.runtime(runtime).is_none() {
+            return Err(SecretError::UnknownRuntime { runtime: runtime.clone() });
+        }
+        let placeholder = || PLACEHOLDER.to_owned();
+        let mut env: BTreeMap<String, String> = config.environment(work_dir).into_iter().collect();
+        env.extend(key_variables().map(|(_, variable)| (variable, placeholder())));
+        env.extend(config.default_keys().map(|(plugin, ..)| (key_variable(plugin), placeholder())));
+        for tenant in config.tenants.keys() {
+            env.extend(config.keys_of(tenant).map(|(plugin, ..)| (key_variable(plugin), placeholder())));
+        }
+        env.extend(config.env_of_runtime(runtime).map(|(name, _, variable)| match variable {
+            Variable::Text(text) => (name.to_owned(), text.clone()),
+            Variable::Secret(_) => (name.to_owned(), placeholder()),
+        }));
+        let agents = config.agents.iter().filter(|agent| agent.rules.runtime == *runtime);
+        Ok(Configure {
+            agents: agents.map(|agent| agent_spec(config, None, agent, None)).collect(),
+            agent_config_json: Json::Object(serde_json::Map::new()).to_string(),
+            env: env.into_iter().collect(),
+            secrets: Vec::new(),
+            work_dir: work_dir.to_owned(),
+            terminate_grace_ms: config.rules.terminate_grace_ms,
+            application: application(config, runtime, true),
         })
     }
 
@@ -78,7 +117,7 @@ impl Vault {
         let used: BTreeSet<String> = config
             .agents_of(tenant, runtime)
             .flat_map(|agent| {
-                let providers = providers(config, tenant, agent);
+                let providers = providers(config, Some(tenant), agent);
                 providers.named().map(|(_, provider)| provider.plugin.clone()).collect::<Vec<_>>()
             })
             .collect();
@@ -154,21 +193,29 @@ impl Vault {
     }
 }
 
+/// The application of a Python runtime.
+fn application(config: &Config, runtime: &RuntimeName, inspect: bool) -> Option<Application> {
+    let python = config.runtime(runtime)?.python()?;
+    Some(Application { target: python.target.clone(), loaded: python.load_app == LoadApp::Zygote, inspect })
+}
+
 /// Step by step: the tenant's, the agent's, the defaults.
-fn providers(config: &Config, tenant: &TenantId, agent: &Agent) -> crate::config::Providers {
+fn providers(config: &Config, tenant: Option<&TenantId>, agent: &Agent) -> crate::config::Providers {
     let below = agent.providers.over(&config.defaults);
-    config.tenants.get(tenant).map_or(below.clone(), |tenant| tenant.providers.over(&below))
+    let tenant = tenant.and_then(|tenant| config.tenants.get(tenant));
+    tenant.map_or(below.clone(), |tenant| tenant.providers.over(&below))
 }
 
 /// Steps that only `[defaults]` names.
-fn defaulted(config: &Config, tenant: &TenantId, agent: &Agent) -> Vec<String> {
-    let own = config.tenants.get(tenant).map(|tenant| tenant.providers.over(&agent.providers));
+fn defaulted(config: &Config, tenant: Option<&TenantId>, agent: &Agent) -> Vec<String> {
+    let own =
+        tenant.and_then(|tenant| config.tenants.get(tenant)).map(|tenant| tenant.providers.over(&agent.providers));
     let own = own.unwrap_or_else(|| agent.providers.clone());
     let named: BTreeSet<&str> = own.named().map(|(step, _)| step).collect();
     config.defaults.named().map(|(step, _)| step).filter(|step| !named.contains(step)).map(str::to_owned).collect()
 }
 
-fn agent_spec(config: &Config, tenant: &TenantId, agent: &Agent, enabled: Option<&Json>) -> AgentSpec {
+fn agent_spec(config: &Config, tenant: Option<&TenantId>, agent: &Agent, enabled: Option<&Json>) -> AgentSpec {
     let enabled = enabled.and_then(Json::as_array);
     let allowed = |tool: &&String| enabled.is_none_or(|list| list.iter().any(|name| name.as_str() == Some(tool)));
     AgentSpec {

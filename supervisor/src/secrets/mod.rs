@@ -19,6 +19,7 @@ use openrtc_policy::Rules;
 
 use crate::config::{Config, SecretRef, SharedKeys, Variable};
 
+pub use configure::PLACEHOLDER;
 pub use fault::{SecretError, SecretFault};
 pub use fetch::SECRET_BYTES_MAX;
 

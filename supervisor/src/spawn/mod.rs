@@ -5,38 +5,52 @@
 //!
 //! ```text
 //! Spawner (any task) ──bounded queue──► spawner thread ─┬─ cold.rs    fork + exec of the host program
-//!                                                       ├─ zygote.rs  asks the zygote, which forks
+//!                                                       ├─ zygote.rs  asks the runtime's zygote, which forks
 //!                                                       └─ helper.rs  fork + exec of a secret command; awaited outside
 //! ```
 
 pub mod children;
 mod cold;
 mod helper;
+pub mod interpreter;
 pub mod newborn;
 pub mod spawner;
+pub mod state;
 mod zygote;
+mod zygote_output;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 
-use openrtc_ipc::SetupStep;
+use openrtc_ipc::{RuntimeName, SetupStep};
 
 pub use children::ChildTable;
 pub use helper::Output;
+pub use interpreter::{Interpreter, InterpreterError};
 pub use newborn::{How, Newborn, Process};
 pub use spawner::Spawner;
-pub use zygote::ZygoteState;
+pub use state::{Absence, ZygoteRow, ZygoteState};
 
-/// The one program that hosts are (decision P5).
+/// The one program that hosts are (decision P5), and what makes it which.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostProgram {
     /// Absolute path of the executable.
     pub path: PathBuf,
+    /// For every runtime that is not below.
+    pub built_in: LaunchArguments,
+    /// For runtimes with a zygote of their own.
+    pub runtimes: BTreeMap<RuntimeName, LaunchArguments>,
+}
+
+/// What makes the program a host, and what makes it a zygote of such hosts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LaunchArguments {
     /// Arguments that make it a host.
-    pub args: Vec<OsString>,
+    pub host: Vec<OsString>,
     /// Arguments that make it a zygote; empty: there is none.
-    pub zygote_args: Vec<OsString>,
+    pub zygote: Vec<OsString>,
 }
 
 /// Why there is no process.

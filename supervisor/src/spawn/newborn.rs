@@ -9,10 +9,11 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use openrtc_ipc::{HostId, Wall, WallReport, WallState};
+use openrtc_ipc::HostId;
 use rustix::process::{Pid, PidfdFlags, Signal};
 
 use crate::spawn::children::ChildTable;
+use crate::spawn::state::Absence;
 
 /// How a host is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -30,12 +31,6 @@ impl How {
             Self::Cold => "cold",
             Self::Zygote => "zygote",
         }
-    }
-
-    /// What `require = ["zygote"]` asks about, as far as it stands.
-    pub fn wall(self) -> Option<WallReport> {
-        let forked = || WallReport { wall: Wall::Zygote, state: WallState::Kernel("forked warm".to_owned()) };
-        (self == Self::Zygote).then(forked)
     }
 }
 
@@ -112,6 +107,8 @@ pub struct Newborn {
     pub stderr: OwnedFd,
     /// How it was really made.
     pub how: How,
+    /// Why it is cold, where a zygote was asked for.
+    pub why_cold: Option<Absence>,
     /// From taking the request to holding the process.
     pub took: Duration,
 }

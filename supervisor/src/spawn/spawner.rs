@@ -1,26 +1,30 @@
 //! The spawner: one thread that makes every process, and the handle that asks it.
 //!
-//! Owns: the thread, its queue and its bell. Never: ends before the supervisor does: hosts ask to die with the thread
+//! Owns: the thread, its queue and its bell, and the kinds of hosts that it makes. Never: ends before the supervisor does: hosts ask to die with the thread
 //! that made them (decision P1).
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use openrtc_ipc::HostId;
+use openrtc_ipc::{HostId, RuntimeName};
 use openrtc_policy::bounds::SPAWNS_QUEUED_MAX;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec};
 use rustix::pipe::PipeFlags;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::config::COMMAND_RUNTIME;
 use crate::spawn::children::ChildTable;
 use crate::spawn::cold::Cold;
 use crate::spawn::helper::{self, Helper, Output};
 use crate::spawn::newborn::{How, Newborn, Process, Unclaimed};
-use crate::spawn::zygote::{Zygote, ZygoteState};
-use crate::spawn::{HostProgram, SpawnError};
+use crate::spawn::state::{Absence, ZygoteRow, ZygoteState};
+use crate::spawn::zygote::Zygote;
+use crate::spawn::{HostProgram, LaunchArguments, SpawnError};
 use crate::sys::process;
 
 /// An answer, to whoever may still wait for it.
@@ -28,8 +32,9 @@ type Answer<T> = oneshot::Sender<Result<Unclaimed<T>, SpawnError>>;
 
 #[derive(Debug)]
 enum Request {
-    Host { host: HostId, how: How, answer: Answer<Newborn> },
+    Host { host: HostId, runtime: RuntimeName, how: How, answer: Answer<Newborn> },
     Helper { argv: Vec<String>, answer: Answer<Helper> },
+    Warm,
 }
 
 /// Asks the spawner thread. Clones ask the same thread.
@@ -37,11 +42,13 @@ enum Request {
 pub struct Spawner {
     requests: mpsc::Sender<Request>,
     bell: Arc<OwnedFd>,
-    zygote: watch::Receiver<ZygoteState>,
+    built_in: watch::Receiver<ZygoteState>,
+    zygotes: BTreeMap<RuntimeName, watch::Receiver<ZygoteState>>,
 }
 
 impl Spawner {
-    /// Starts the thread, and with it the zygote, if the program has one.
+    /// Starts the thread, and with it the built-in zygote, if the program has one. Those of runtimes with their own wait
+    /// for [`Self::warm_runtimes`].
     ///
     /// # Errors
     ///
@@ -51,28 +58,47 @@ impl Spawner {
         let (requests, queue) = mpsc::channel(SPAWNS_QUEUED_MAX);
         let bell = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
         let bell = Arc::new(bell.map_err(|error| SpawnError::Thread(error.into()))?);
-        let reason = if program.zygote_args.is_empty() { "the host program has none" } else { "it is starting" };
-        let (state, zygote) = watch::channel(ZygoteState::Absent(reason.to_owned()));
-        let children = ChildTable::of_this_process();
+        let HostProgram { path, built_in, runtimes } = program;
+        let own =
+            RuntimeName::parse(COMMAND_RUNTIME).map_err(|_| SpawnError::Thread(io::ErrorKind::InvalidInput.into()))?;
+        let mut known = BTreeMap::new();
+        let mut kinds = BTreeMap::new();
+        let built_in = Kind::new(own, &path, built_in, false);
+        for (runtime, arguments) in runtimes {
+            let (kind, state) = Kind::new(runtime.clone(), &path, arguments, true);
+            known.insert(runtime.clone(), state);
+            kinds.insert(runtime, kind);
+        }
+        let (mut built_in, state) = built_in;
+        built_in.zygote.want();
         let rung = Arc::clone(&bell);
         let body = move || {
+            let children = ChildTable::of_this_process();
             children.add_spawner();
-            let zygote = Zygote::new(!program.zygote_args.is_empty(), state, children);
-            Thread { program, queue, bell: rung, zygote, children }.serve()
+            Thread { path, queue, bell: rung, built_in, kinds, children }.serve()
         };
         std::thread::Builder::new().name("spawner".to_owned()).spawn(body).map_err(SpawnError::Thread)?;
-        Ok(Self { requests, bell, zygote })
+        Ok(Self { requests, bell, built_in: state, zygotes: known })
     }
 
-    /// Makes a host: its process, walled by nothing yet, waiting to be welcomed. May be abandoned at any time: a host
+    /// Starts the zygotes of all runtimes that have one of their own. Does not wait for them.
+    ///
+    /// # Errors
+    ///
+    /// [`SpawnError::Thread`] when the thread has stopped.
+    pub async fn warm_runtimes(&self) -> Result<(), SpawnError> {
+        self.send(Request::Warm).await
+    }
+
+    /// Makes a host of a runtime: its process, walled by nothing yet, waiting to be welcomed. May be abandoned at any time: a host
     /// that nobody takes is killed.
     ///
     /// # Errors
     ///
     /// Names the step that failed; no process is left then.
-    pub async fn spawn(&self, host: HostId, how: How) -> Result<Newborn, SpawnError> {
+    pub async fn spawn(&self, host: HostId, runtime: &RuntimeName, how: How) -> Result<Newborn, SpawnError> {
         let (answer, made) = oneshot::channel();
-        self.ask(Request::Host { host, how, answer }, made).await
+        self.ask(Request::Host { host, runtime: runtime.clone(), how, answer }, made).await
     }
 
     /// Runs a program to its end for what it prints: `argv` executed without a shell, in the supervisor's directory, with
@@ -89,14 +115,31 @@ impl Spawner {
         helper::follow(helper, stdin, timeout).await
     }
 
-    /// Whether hosts are forked from a zygote at present.
-    pub fn zygote_state(&self) -> ZygoteState {
-        self.zygote.borrow().clone()
+    /// Whether hosts of this runtime are forked from a zygote at present.
+    pub fn zygote_state(&self, runtime: &RuntimeName) -> ZygoteState {
+        self.zygotes.get(runtime).unwrap_or(&self.built_in).borrow().clone()
     }
 
     /// The same, to wait for changes.
-    pub fn zygote_changes(&self) -> watch::Receiver<ZygoteState> {
-        self.zygote.clone()
+    pub fn zygote_changes(&self, runtime: &RuntimeName) -> watch::Receiver<ZygoteState> {
+        self.zygotes.get(runtime).unwrap_or(&self.built_in).clone()
+    }
+
+    /// All of them: the built-in one, as `command`, and those of runtimes with their own.
+    pub fn zygote_states(&self) -> Vec<ZygoteRow> {
+        let row = |(runtime, state): (RuntimeName, &watch::Receiver<ZygoteState>)| ZygoteRow {
+            runtime,
+            state: state.borrow().clone(),
+        };
+        let own = RuntimeName::parse(COMMAND_RUNTIME).ok().map(|name| (name, &self.built_in));
+        own.into_iter().chain(self.zygotes.iter().map(|(name, state)| (name.clone(), state))).map(row).collect()
+    }
+
+    async fn send(&self, request: Request) -> Result<(), SpawnError> {
+        self.requests.send(request).await.map_err(|_| gone())?;
+        // It fails only when the counter is full, and then the bell has not been heard yet.
+        let _ = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
+        Ok(())
     }
 
     async fn ask<T>(
@@ -104,10 +147,29 @@ impl Spawner {
         request: Request,
         made: oneshot::Receiver<Result<Unclaimed<T>, SpawnError>>,
     ) -> Result<T, SpawnError> {
-        self.requests.send(request).await.map_err(|_| gone())?;
-        // It fails only when the counter is full, and then the bell has not been heard yet.
-        let _ = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
+        self.send(request).await?;
         made.await.map_err(|_| gone())??.claim().ok_or_else(gone)
+    }
+}
+
+/// One kind of host: what makes it, and its zygote.
+struct Kind {
+    args: Vec<std::ffi::OsString>,
+    zygote: Zygote,
+}
+
+impl Kind {
+    fn new(
+        runtime: RuntimeName,
+        path: &Path,
+        arguments: LaunchArguments,
+        talks: bool,
+    ) -> (Self, watch::Receiver<ZygoteState>) {
+        let LaunchArguments { host, zygote } = arguments;
+        let absence = if zygote.is_empty() { Absence::None } else { Absence::Starting };
+        let (state, known) = watch::channel(ZygoteState::Absent(absence));
+        let zygote = Zygote::new(runtime, path, zygote, talks, state, ChildTable::of_this_process());
+        (Self { args: host, zygote }, known)
     }
 }
 
@@ -117,17 +179,19 @@ fn gone() -> SpawnError {
 
 /// What the thread holds.
 struct Thread {
-    program: HostProgram,
+    path: PathBuf,
     queue: mpsc::Receiver<Request>,
     bell: Arc<OwnedFd>,
-    zygote: Zygote,
+    built_in: Kind,
+    kinds: BTreeMap<RuntimeName, Kind>,
     children: &'static ChildTable,
 }
 
 impl Thread {
     fn serve(mut self) {
         loop {
-            self.zygote.tend(&self.program);
+            self.built_in.zygote.tend();
+            self.kinds.values_mut().for_each(|kind| kind.zygote.tend());
             while let Ok(request) = self.queue.try_recv() {
                 self.answer(request);
             }
@@ -135,11 +199,15 @@ impl Thread {
         }
     }
 
-    /// Until the bell rings, or the zygote needs tending.
+    fn zygotes(&self) -> impl Iterator<Item = &Zygote> {
+        std::iter::once(&self.built_in).chain(self.kinds.values()).map(|kind| &kind.zygote)
+    }
+
+    /// Until the bell rings, or a zygote needs tending.
     fn wait(&self) {
-        let mut watched: Vec<_> = self.zygote.watched().collect();
+        let mut watched: Vec<_> = self.zygotes().flat_map(Zygote::watched).collect();
         watched.push(PollFd::new(&*self.bell, PollFlags::IN));
-        let limit = self.zygote.due().map(|due| {
+        let limit = self.zygotes().filter_map(Zygote::due).min().map(|due| {
             // Rounded up, so as not to come a moment too early and turn in circles.
             let left = due.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
             Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) }
@@ -153,31 +221,37 @@ impl Thread {
         match request {
             Request::Host { answer, .. } if answer.is_closed() => {}
             Request::Helper { answer, .. } if answer.is_closed() => {}
-            Request::Host { host, how, answer } => {
-                let made = self.host(host, how).map(|newborn| Unclaimed::new(&newborn.process.clone(), newborn));
+            Request::Host { host, runtime, how, answer } => {
+                let made =
+                    self.host(host, &runtime, how).map(|newborn| Unclaimed::new(&newborn.process.clone(), newborn));
                 drop(answer.send(made));
             }
             Request::Helper { argv, answer } => {
                 let made = helper::start(&argv, self.children);
                 drop(answer.send(made.map(|helper| Unclaimed::new(&helper.process().clone(), helper))));
             }
+            Request::Warm => self.kinds.values_mut().for_each(|kind| {
+                kind.zygote.want();
+                kind.zygote.tend();
+            }),
         }
     }
 
-    fn host(&mut self, host: HostId, how: How) -> Result<Newborn, SpawnError> {
+    fn host(&mut self, host: HostId, runtime: &RuntimeName, how: How) -> Result<Newborn, SpawnError> {
         let begun = Instant::now();
-        if how == How::Zygote && self.zygote.is_warm() {
+        let Kind { args, zygote } = self.kinds.get_mut(runtime).unwrap_or(&mut self.built_in);
+        if how == How::Zygote && zygote.is_warm() {
             let (ours, theirs) = ends()?;
             let [channel, stdout, stderr] = theirs.each_ref().map(std::os::fd::AsFd::as_fd);
-            if let Some(process) = self.zygote.fork([channel, stdout, stderr]) {
-                return Ok(ours.newborn(host, process, How::Zygote, begun));
+            if let Some(process) = zygote.fork([channel, stdout, stderr]) {
+                return Ok(ours.newborn(host, process, Ok(()), begun));
             }
             // These ends are not used again: a zygote that failed may have made a host that holds them.
         }
         let (ours, [channel, stdout, stderr]) = ends()?;
         let cold = Cold {
-            program: &self.program.path,
-            args: &self.program.args,
+            program: &self.path,
+            args,
             directory: Some("/"),
             stdin: None,
             stdout: Some(stdout),
@@ -185,7 +259,8 @@ impl Thread {
             channel: Some(channel),
         };
         let process = cold.spawn(self.children)?;
-        Ok(ours.newborn(host, process, How::Cold, begun))
+        let why = if how == How::Zygote { zygote.absence() } else { None };
+        Ok(ours.newborn(host, process, Err(why), begun))
     }
 }
 
@@ -197,9 +272,12 @@ struct Ends {
 }
 
 impl Ends {
-    fn newborn(self, host: HostId, process: Process, how: How, begun: Instant) -> Newborn {
+    /// `forked`, or why not.
+    fn newborn(self, host: HostId, process: Process, forked: Result<(), Option<Absence>>, begun: Instant) -> Newborn {
         let Self { channel, stdout, stderr } = self;
-        Newborn { host, process, channel, stdout, stderr, how, took: begun.elapsed() }
+        let how = if forked.is_ok() { How::Zygote } else { How::Cold };
+        let why_cold = forked.err().flatten();
+        Newborn { host, process, channel, stdout, stderr, how, why_cold, took: begun.elapsed() }
     }
 }
 

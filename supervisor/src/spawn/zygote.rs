@@ -6,52 +6,55 @@
 //! ```text
 //! Waiting ──due──► Starting ──Ready──► Warm
 //!    ▲                │ death, silence   │ death, silence, nonsense
-//!    └────back-off────┴──────────────────┘      Off: no zygote is wanted
+//!    └────back-off────┴──────────────────┘      Off: no zygote is wanted, or not yet
 //! ```
 
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use openrtc_ipc::zygote::{FORK_FDS, MESSAGE_BYTES_MAX};
-use openrtc_ipc::{ZygoteFork, ZygoteReply, fds};
+use openrtc_ipc::{RuntimeName, ZygoteFork, ZygoteReply, fds};
 use openrtc_policy::bounds::{ZYGOTE_REPLY_MS, ZYGOTE_WARM_MS};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use tokio::sync::watch;
 
-use crate::spawn::HostProgram;
+use crate::spawn::SpawnError;
 use crate::spawn::children::ChildTable;
 use crate::spawn::cold::Cold;
 use crate::spawn::newborn::Process;
+use crate::spawn::spawner::pipe_to_us;
+use crate::spawn::state::{Absence, ZygoteState};
+use crate::spawn::zygote_output::ZygoteOutput;
 use crate::sys::process::{self, Found, Whom};
+use crate::telemetry::escape::escaped;
 
 /// Wait before the second start; doubled for each further one until a zygote was warm for [`BACKOFF_MAX`].
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 /// Longest wait between two starts.
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
 
-/// Whether hosts are forked from a zygote.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ZygoteState {
-    /// They are.
-    Warm,
-    /// They are made cold, for this reason.
-    Absent(String),
-}
-
 /// What there is of a zygote.
 #[derive(Debug)]
 enum Phase {
     Off,
     Waiting { until: Instant },
-    Starting { process: Process, socket: OwnedFd, deadline: Instant },
-    Warm { process: Process, socket: OwnedFd, since: Instant },
+    Starting { process: Process, socket: OwnedFd, output: Option<ZygoteOutput>, deadline: Instant },
+    Warm { process: Process, socket: OwnedFd, output: Option<ZygoteOutput>, since: Instant },
 }
 
-/// The zygote, as the spawner thread keeps it.
+/// A runtime's zygote, as the spawner thread keeps it.
 #[derive(Debug)]
 pub(super) struct Zygote {
+    runtime: RuntimeName,
+    /// The executable, and what makes it this zygote.
+    program: PathBuf,
+    args: Vec<OsString>,
+    /// Whether it runs code that is not ours, and so may have something to say.
+    talks: bool,
     phase: Phase,
     backoff: Duration,
     state: watch::Sender<ZygoteState>,
@@ -59,26 +62,46 @@ pub(super) struct Zygote {
 }
 
 impl Zygote {
-    /// None yet; due at once if `wanted`.
-    pub(super) fn new(wanted: bool, state: watch::Sender<ZygoteState>, children: &'static ChildTable) -> Self {
-        let phase = if wanted { Phase::Waiting { until: Instant::now() } } else { Phase::Off };
-        Self { phase, backoff: BACKOFF_FIRST, state, children }
+    /// None yet, and none before [`Self::want`].
+    pub(super) fn new(
+        runtime: RuntimeName,
+        program: &Path,
+        args: Vec<OsString>,
+        talks: bool,
+        state: watch::Sender<ZygoteState>,
+        children: &'static ChildTable,
+    ) -> Self {
+        let (phase, backoff) = (Phase::Off, BACKOFF_FIRST);
+        Self { runtime, program: program.to_owned(), args, talks, phase, backoff, state, children }
     }
 
-    /// Does what is due: starts one, hears its word, notices its death.
-    pub(super) fn tend(&mut self, program: &HostProgram) {
+    /// From now on there is to be one.
+    pub(super) fn want(&mut self) {
+        if matches!(self.phase, Phase::Off) && !self.args.is_empty() {
+            self.phase = Phase::Waiting { until: Instant::now() };
+        }
+    }
+
+    /// Does what is due: starts one, hears its word, notices its death, reads its output.
+    pub(super) fn tend(&mut self) {
         let now = Instant::now();
+        if let Phase::Starting { output: Some(output), .. } | Phase::Warm { output: Some(output), .. } = &mut self.phase
+        {
+            output.read();
+        }
         match &self.phase {
             Phase::Off => {}
             Phase::Waiting { until } if now < *until => {}
-            Phase::Waiting { .. } => self.start(program),
+            Phase::Waiting { .. } => self.start(),
             Phase::Starting { socket, deadline, .. } => match receive(socket) {
                 Ok((ZygoteReply::Ready, _)) => self.warm(now),
-                Ok((ZygoteReply::Unfit { why }, _)) => self.lose(&why),
-                Ok(_) => self.lose("it broke its protocol"),
+                Ok((ZygoteReply::Unfit { why }, _)) => self.lose(|_| Absence::Unfit(escaped(&why).into_owned())),
+                Ok(_) => self.lose(|_| Absence::Silent),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock && now < *deadline => self.bury_if_dead(),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.lose("it was not warm in time"),
-                Err(_) => self.lose("it ended while starting"),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.lose(|_| Absence::Slow { limit_ms: ZYGOTE_WARM_MS });
+                }
+                Err(_) => self.lose(Absence::Died),
             },
             Phase::Warm { .. } => self.bury_if_dead(),
         }
@@ -87,6 +110,14 @@ impl Zygote {
     /// Whether it can be asked.
     pub(super) fn is_warm(&self) -> bool {
         matches!(self.phase, Phase::Warm { .. })
+    }
+
+    /// Why hosts of this runtime are made cold at present.
+    pub(super) fn absence(&self) -> Option<Absence> {
+        match &*self.state.borrow() {
+            ZygoteState::Warm => None,
+            ZygoteState::Absent(absence) => Some(absence.clone()),
+        }
     }
 
     /// Asks it for a host with these ends. `None`: there is none, or it failed; make the host cold.
@@ -106,8 +137,9 @@ impl Zygote {
             }
             Err(error) => {
                 drop(fork);
-                tracing::warn!(error = &error as &dyn std::error::Error, "zygote failed to fork");
-                self.lose("it failed to answer");
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(runtime = %self.runtime, error, "zygote failed to fork");
+                self.lose(|_| Absence::Silent);
                 None
             }
         }
@@ -115,14 +147,15 @@ impl Zygote {
 
     /// Descriptors whose readiness calls for [`Self::tend`].
     pub(super) fn watched(&self) -> impl Iterator<Item = PollFd<'_>> {
-        let (process, socket) = match &self.phase {
-            Phase::Off | Phase::Waiting { .. } => (None, None),
-            Phase::Starting { process, socket, .. } => (Some(process), Some(socket)),
+        let (process, socket, output) = match &self.phase {
+            Phase::Off | Phase::Waiting { .. } => (None, None, None),
+            Phase::Starting { process, socket, output, .. } => (Some(process), Some(socket), output.as_ref()),
             // When warm it speaks only when asked; its death shows on the pidfd.
-            Phase::Warm { process, .. } => (Some(process), None),
+            Phase::Warm { process, output, .. } => (Some(process), None, output.as_ref()),
         };
         let process = process.map(|process| PollFd::from_borrowed_fd(process.pidfd(), PollFlags::IN));
-        process.into_iter().chain(socket.map(|socket| PollFd::new(socket, PollFlags::IN)))
+        let socket = socket.map(|socket| PollFd::new(socket, PollFlags::IN));
+        process.into_iter().chain(socket).chain(output.and_then(ZygoteOutput::watched))
     }
 
     /// When [`Self::tend`] is due even if nothing happens.
@@ -134,34 +167,43 @@ impl Zygote {
         }
     }
 
-    fn start(&mut self, program: &HostProgram) {
-        let started = pair().map_err(crate::spawn::SpawnError::Channel).and_then(|(ours, theirs)| {
-            let cold = Cold {
-                program: &program.path,
-                args: &program.zygote_args,
-                directory: Some("/"),
-                stdin: None,
-                stdout: None,
-                stderr: None,
-                channel: Some(theirs),
-            };
-            Ok((cold.spawn(self.children)?, ours))
-        });
-        match started {
-            Ok((process, socket)) => {
+    fn start(&mut self) {
+        match self.make() {
+            Ok((process, socket, output)) => {
                 let deadline = Instant::now() + Duration::from_millis(ZYGOTE_WARM_MS);
-                self.phase = Phase::Starting { process, socket, deadline };
+                self.phase = Phase::Starting { process, socket, output, deadline };
             }
             Err(error) => {
                 let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-                self.wait(&format!("failed to {error}{cause}"));
+                self.wait(Absence::NotMade(format!("failed to {error}{cause}")));
             }
         }
     }
 
+    fn make(&self) -> Result<(Process, OwnedFd, Option<ZygoteOutput>), SpawnError> {
+        let (ours, theirs) = pair().map_err(SpawnError::Channel)?;
+        let mut cold = Cold {
+            program: &self.program,
+            args: &self.args,
+            directory: Some("/"),
+            stdin: None,
+            stdout: None,
+            stderr: None,
+            channel: Some(theirs),
+        };
+        let mut output = None;
+        if self.talks {
+            let (reader, writer) = pipe_to_us().map_err(SpawnError::Channel)?;
+            cold.stdout = Some(writer.try_clone().map_err(SpawnError::Channel)?);
+            cold.stderr = Some(writer);
+            output = Some(ZygoteOutput::new(self.runtime.clone(), reader));
+        }
+        Ok((cold.spawn(self.children)?, ours, output))
+    }
+
     fn warm(&mut self, now: Instant) {
-        if let Phase::Starting { process, socket, .. } = std::mem::replace(&mut self.phase, Phase::Off) {
-            self.phase = Phase::Warm { process, socket, since: now };
+        if let Phase::Starting { process, socket, output, .. } = std::mem::replace(&mut self.phase, Phase::Off) {
+            self.phase = Phase::Warm { process, socket, output, since: now };
             self.say(ZygoteState::Warm);
         }
     }
@@ -171,8 +213,11 @@ impl Zygote {
         self.state.send_if_modified(|known| {
             let changed = *known != state;
             match &state {
-                ZygoteState::Absent(why) if changed => tracing::warn!(why, "no zygote: hosts are made cold"),
-                ZygoteState::Warm if changed => tracing::info!("zygote is warm"),
+                ZygoteState::Absent(why) if changed => {
+                    let remedy = why.remedy();
+                    tracing::warn!(runtime = %self.runtime, %why, remedy, "no zygote: hosts are made cold");
+                }
+                ZygoteState::Warm if changed => tracing::info!(runtime = %self.runtime, "zygote is warm"),
                 ZygoteState::Absent(_) | ZygoteState::Warm => {}
             }
             *known = state;
@@ -183,15 +228,15 @@ impl Zygote {
     fn bury_if_dead(&mut self) {
         let (Phase::Starting { process, .. } | Phase::Warm { process, .. }) = &self.phase else { return };
         if !matches!(process::look(Whom::Pidfd(process.pidfd()), false), Ok(Found::Running)) {
-            self.lose("it died");
+            self.lose(Absence::Died);
         }
     }
 
     /// Gives the present zygote up: kills and reaps it, and waits for the next.
-    fn lose(&mut self, why: &str) {
-        let (process, long_warm) = match std::mem::replace(&mut self.phase, Phase::Off) {
-            Phase::Starting { process, .. } => (process, false),
-            Phase::Warm { process, since, .. } => (process, since.elapsed() >= BACKOFF_MAX),
+    fn lose(&mut self, why: impl FnOnce(String) -> Absence) {
+        let (process, output, long_warm) = match std::mem::replace(&mut self.phase, Phase::Off) {
+            Phase::Starting { process, output, .. } => (process, output, false),
+            Phase::Warm { process, output, since, .. } => (process, output, since.elapsed() >= BACKOFF_MAX),
             Phase::Off | Phase::Waiting { .. } => return,
         };
         let _ = process.kill();
@@ -203,13 +248,13 @@ impl Zygote {
         if long_warm {
             self.backoff = BACKOFF_FIRST;
         }
-        self.wait(why);
+        self.wait(why(output.map(ZygoteOutput::last_words).unwrap_or_default()));
     }
 
-    fn wait(&mut self, why: &str) {
+    fn wait(&mut self, why: Absence) {
         self.phase = Phase::Waiting { until: Instant::now() + self.backoff };
         self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
-        self.say(ZygoteState::Absent(why.to_owned()));
+        self.say(ZygoteState::Absent(why));
     }
 }
 
@@ -219,7 +264,7 @@ fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
 
 enum Asked {
     Forked(Process),
-    Declined(String),
+    Declined(Absence),
 }
 
 fn ask(socket: &OwnedFd, ends: [BorrowedFd<'_>; FORK_FDS]) -> io::Result<Asked> {
@@ -235,11 +280,13 @@ fn ask(socket: &OwnedFd, ends: [BorrowedFd<'_>; FORK_FDS]) -> io::Result<Asked> 
             Ok(Asked::Forked(process))
         }
         (ZygoteReply::Forked { .. }, None) => Err(io::Error::new(io::ErrorKind::InvalidData, "a host without a pidfd")),
-        (ZygoteReply::Refused { threads, names }, _) => Ok(Asked::Declined(match names.as_str() {
-            "" => format!("it has {threads} threads"),
-            names => format!("it has {threads} threads: {names}"),
-        })),
-        (ZygoteReply::Failed { errno }, _) => Ok(Asked::Declined(io::Error::from_raw_os_error(errno).to_string())),
+        (ZygoteReply::Refused { threads, names }, _) => {
+            let names = escaped(&names).into_owned();
+            Ok(Asked::Declined(Absence::Threads { count: threads, names }))
+        }
+        (ZygoteReply::Failed { errno }, _) => {
+            Ok(Asked::Declined(Absence::Declined(io::Error::from_raw_os_error(errno).to_string())))
+        }
         (ZygoteReply::Ready | ZygoteReply::Unfit { .. }, _) => {
             Err(io::Error::new(io::ErrorKind::InvalidData, "ready a second time"))
         }

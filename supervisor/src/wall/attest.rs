@@ -125,7 +125,7 @@ fn assemble(subject: &Subject<'_>, reports: &[WallReport], expected: &Lockdown) 
     let limits = subject.limits.iter().map(Wanted::shown).collect::<Vec<_>>().join(", ");
     let zygote = match reports.iter().find(|report| report.wall == Wall::Zygote) {
         Some(report) => report.state.clone(),
-        None => WallState::Absent("exec'd on its own".into()),
+        None => WallState::Absent("cold".into()),
     };
     let observed = |wall, state| WallStatus { wall, state, evidence: Evidence::Observed };
     let alleged = |wall| WallStatus { wall, state: reported(wall), evidence: Evidence::Reported };

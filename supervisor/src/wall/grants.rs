@@ -1,7 +1,8 @@
 //! Which files a host may use, built anew for each host (decision W9).
 //!
-//! Owns: the list of grants. Never: grants a dot entry of an application's folder, our own files, `/proc`, `/sys` or
-//! `/tmp`, or follows a symbolic link while walking.
+//! Owns: the list of grants. Never: grants a dot entry of an application's folder, our own files, `/tmp`, a process's
+//! part of `/proc`, or more of `/proc` and `/sys` than a program's libraries read of the machine; or follows a symbolic
+//! link while walking.
 
 use std::path::{Path, PathBuf};
 
@@ -55,6 +56,9 @@ pub(super) fn of(spec: &WallSpec, program: &ProgramFiles, work_dir: &Path) -> Ve
     }
     for folder in programs::folders(program) {
         grants.walk(&folder, FileAccess::Read, Dots::Skipped);
+    }
+    for path in &program.machine {
+        grants.give(path.clone(), FileAccess::Read);
     }
     for path in SYSTEM.iter().chain(&ETC).chain(&RESOLVERS) {
         grants.give(PathBuf::from(path), FileAccess::Read);

@@ -88,6 +88,7 @@ impl Walls {
         supervisor_pid: u32,
     ) -> Lockdown {
         let mut needed = programs::needed(program);
+        needed.extend(program.folders.iter().cloned());
         needed.extend(work_dir.parent().map(Path::to_owned));
         Lockdown {
             identity: self.machine.identities.of(tenant, spec, &needed),

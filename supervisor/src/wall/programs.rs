@@ -7,14 +7,32 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use openrtc_ipc::ApplicationTarget;
+
 /// Where bare names are looked up, and what hosts get as `PATH`.
 pub const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Longest first line of a script that is read, as in the kernel.
 const SHEBANG_BYTES_MAX: usize = 256;
 /// Interpreters of interpreters: the kernel's own bound is 4.
 const DEPTH_MAX: usize = 4;
+/// What there is of a virtual environment, where not all of the folder is the environment's.
+const ENVIRONMENT_PARTS: [&str; 7] = ["bin", "etc", "include", "lib", "lib64", "pyvenv.cfg", "share"];
 /// Folders that are never an application's: too much lies in them, and what is needed of them is granted anyway.
 const NO_FOLDERS: [&str; 10] = ["/", "/usr", "/bin", "/sbin", "/lib", "/etc", "/home", "/root", "/tmp", "/var"];
+
+/// What libraries of Python read of the machine when they are imported: psutil, ONNX Runtime, and LiveKit's count of cores.
+/// The machine's, no process's: `/proc/self` is not among them.
+const MACHINE: [&str; 9] = [
+    "/proc/cpuinfo",
+    "/proc/meminfo",
+    "/proc/stat",
+    "/sys/devices/system/cpu",
+    "/sys/fs/cgroup/cpu.max",
+    "/sys/fs/cgroup/cpu.stat",
+    "/sys/fs/cgroup/cpu/cpu.cfs_period_us",
+    "/sys/fs/cgroup/cpu/cpu.cfs_quota_us",
+    "/sys/fs/cgroup/cpuacct/cpuacct.usage",
+];
 
 /// What a host will run, as configured; paths are absolute.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,8 +41,33 @@ pub struct ProgramFiles {
     pub commands: Vec<Vec<String>>,
     /// Application folders named by the operator.
     pub folders: Vec<PathBuf>,
+    /// Further files that it cannot do without.
+    pub needed: Vec<PathBuf>,
+    /// What its libraries read of the machine where they can; none of it is needed.
+    pub machine: Vec<PathBuf>,
     /// Never granted, whatever is: our configuration, `tenants.d`, state and runtime directories, key files.
     pub hidden: Vec<PathBuf>,
+}
+
+impl ProgramFiles {
+    /// What a Python host runs: its interpreter and its application. Of an application that lies in a home or in a folder
+    /// of the system, its own module alone is granted, and nothing beside it.
+    pub fn python(interpreter: &Path, target: &ApplicationTarget) -> Self {
+        let mut command = vec![interpreter.display().to_string()];
+        let mut files = Self { machine: MACHINE.iter().map(PathBuf::from).collect(), ..Self::default() };
+        match target {
+            ApplicationTarget::Script(script) => command.push(script.display().to_string()),
+            ApplicationTarget::AgentsDir(folder) => files.folders.push(folder.clone()),
+            ApplicationTarget::Attribute { folder, .. } if is_application(folder) => files.folders.push(folder.clone()),
+            ApplicationTarget::Attribute { folder, module, .. } => {
+                let top = module.split('.').next().unwrap_or_default();
+                files.needed.push(folder.join(format!("{top}.py")));
+                files.folders.push(folder.join(top));
+            }
+        }
+        files.commands.push(command);
+        files
+    }
 }
 
 /// Where a program's name leads; `None` when it leads nowhere.
@@ -41,31 +84,34 @@ fn executable(path: &Path) -> bool {
 
 /// Files and folders that the commands cannot do without: programs, interpreters with their libraries, scripts.
 pub(super) fn needed(program: &ProgramFiles) -> Vec<PathBuf> {
-    let mut found = Vec::new();
+    let mut found = program.needed.clone();
+    let applications = folders(program);
     for command in &program.commands {
         let Some(path) = command.first().and_then(|name| resolve(name)) else { continue };
-        add_program(&path, DEPTH_MAX, &mut found);
+        add_program(&path, DEPTH_MAX, &applications, &mut found);
         found.extend(scripts(command));
     }
     found
 }
 
-fn add_program(path: &Path, depth: usize, found: &mut Vec<PathBuf>) {
+fn add_program(path: &Path, depth: usize, applications: &[PathBuf], found: &mut Vec<PathBuf>) {
     if found.iter().any(|known| known == path) {
         return;
     }
     found.push(path.to_owned());
-    found.extend(libraries(path));
+    found.extend(libraries(path, applications));
     if depth == 0 {
         return;
     }
     for interpreter in interpreters(path) {
-        add_program(&interpreter, depth - 1, found);
+        add_program(&interpreter, depth - 1, applications, found);
     }
 }
 
 /// What lies beside a program that brings its own libraries: a virtual environment with its base, or `<prefix>/lib`.
-fn libraries(program: &Path) -> Vec<PathBuf> {
+///
+/// An environment that holds an application is granted in parts: `.env` lies in it too.
+fn libraries(program: &Path, applications: &[PathBuf]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let real = program.canonicalize().unwrap_or_else(|_| program.to_owned());
     for path in [program, &real] {
@@ -75,10 +121,16 @@ fn libraries(program: &Path) -> Vec<PathBuf> {
         }
         let environment = prefix.join("pyvenv.cfg");
         if let Ok(text) = std::fs::read_to_string(&environment) {
-            found.push(prefix.to_owned());
+            if applications.iter().any(|folder| folder.starts_with(prefix)) {
+                found.extend(ENVIRONMENT_PARTS.map(|part| prefix.join(part)).into_iter().filter(|path| path.exists()));
+            } else {
+                found.push(prefix.to_owned());
+            }
             let home = text.lines().find_map(|line| line.split_once('=').filter(|(key, _)| key.trim() == "home"));
             let base = home.and_then(|(_, bin)| Path::new(bin.trim()).parent().map(Path::to_owned));
-            found.extend(base.map(|base| base.join("lib")));
+            // Some bases bring certificates or time zones of their own beside their libraries.
+            let whole = |base: &Path| is_application(base) && !applications.iter().any(|it| it.starts_with(base));
+            found.extend(base.map(|base| if whole(&base) { base } else { base.join("lib") }));
         } else {
             found.extend(["lib", "lib64"].map(|library| prefix.join(library)).into_iter().filter(|path| path.is_dir()));
         }
@@ -185,7 +237,7 @@ mod tests {
         let python = script(&root.path().join("venv/bin"), "python", "");
         let needed = needed(&with(&[python.to_str().unwrap()]));
         assert!(needed.contains(&root.path().join("venv")), "{needed:?}");
-        assert!(needed.contains(&PathBuf::from("/opt/python/lib")), "{needed:?}");
+        assert!(needed.contains(&PathBuf::from("/opt/python")), "{needed:?}");
     }
 
     #[test]

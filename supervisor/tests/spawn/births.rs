@@ -1,10 +1,13 @@
 //! How processes are born, and what with.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::os::fd::AsRawFd;
+use std::path::PathBuf;
 
 use openrtc_ipc::{HostId, SetupStep};
 use openrtc_supervisor::host::reap;
-use openrtc_supervisor::spawn::{ChildTable, HostProgram, How, Spawner, ZygoteState};
+use openrtc_supervisor::spawn::{Absence, ChildTable, HostProgram, How, LaunchArguments, Spawner, ZygoteState};
 use rustix::io::FdFlags;
 use rustix::process::{Pid, PidfdFlags};
 
@@ -55,8 +58,15 @@ pub(crate) async fn a_zygote_host_is_our_child_and_has_nothing_but_its_channel_a
     is_our_child_with_four_descriptors(How::Zygote).await;
 }
 
+/// A program without a zygote.
+fn only_cold(path: PathBuf, arguments: &[&str]) -> HostProgram {
+    let host = arguments.iter().map(OsString::from).collect();
+    let built_in = LaunchArguments { host, zygote: Vec::new() };
+    HostProgram { path, built_in, runtimes: BTreeMap::new() }
+}
+
 fn shell(script: &str) -> HostProgram {
-    HostProgram { path: "/bin/sh".into(), args: vec!["-c".into(), script.into()], zygote_args: Vec::new() }
+    only_cold("/bin/sh".into(), &["-c", script])
 }
 
 const HOST: HostId = HostId { index: 9, generation: 1 };
@@ -69,8 +79,8 @@ pub(crate) async fn a_cold_program_starts_with_default_signals() {
     let spawner =
         Spawner::start(shell("while read line; do case $line in Sig*) echo $line;; esac; done </proc/self/status"))
             .unwrap();
-    assert!(matches!(spawner.zygote_state(), ZygoteState::Absent(_)));
-    let newborn = spawner.spawn(HOST, How::Cold).await.unwrap();
+    assert!(matches!(spawner.zygote_state(&program::runtime()), ZygoteState::Absent(_)));
+    let newborn = spawner.spawn(HOST, &program::runtime(), How::Cold).await.unwrap();
     reap::wait(&newborn.process).await.unwrap();
     let mut bytes = [0; 1024];
     let count = rustix::io::read(&newborn.stdout, &mut bytes).unwrap();
@@ -80,17 +90,18 @@ pub(crate) async fn a_cold_program_starts_with_default_signals() {
 }
 
 pub(crate) async fn a_missing_program_names_the_step_and_the_errno() {
-    let missing = HostProgram { path: "/nowhere/host".into(), args: Vec::new(), zygote_args: vec!["zygote".into()] };
+    let mut missing = only_cold("/nowhere/host".into(), &[]);
+    missing.built_in.zygote = vec!["zygote".into()];
     let spawner = Spawner::start(missing).unwrap();
     let known = ChildTable::of_this_process().len();
     for how in [How::Cold, How::Zygote] {
-        let error = spawner.spawn(HOST, how).await.expect_err("no such program");
+        let error = spawner.spawn(HOST, &program::runtime(), how).await.expect_err("no such program");
         assert_eq!((error.step(), error.errno(), error.retry()), (SetupStep::Exec, libc::ENOENT, false), "{error:?}");
         assert_eq!(error.to_string(), "execute /nowhere/host");
     }
     assert_eq!(ChildTable::of_this_process().len(), known);
-    let mut changes = spawner.zygote_changes();
-    let why = |state: &ZygoteState| matches!(state, ZygoteState::Absent(why) if why.contains("/nowhere/host"));
+    let mut changes = spawner.zygote_changes(&program::runtime());
+    let why = |state: &ZygoteState| matches!(state, ZygoteState::Absent(Absence::NotMade(why)) if why.contains("/nowhere/host"));
     tokio::time::timeout(program::DEADLINE, changes.wait_for(why)).await.expect("says so").expect("a thread");
 }
 
@@ -98,19 +109,19 @@ pub(crate) async fn a_program_that_may_not_be_executed_is_told_from_a_missing_on
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("host");
     std::fs::write(&path, "no program").unwrap();
-    let spawner = Spawner::start(HostProgram { path, args: Vec::new(), zygote_args: Vec::new() }).unwrap();
-    let error = spawner.spawn(HOST, How::Cold).await.expect_err("not executable");
+    let spawner = Spawner::start(only_cold(path, &[])).unwrap();
+    let error = spawner.spawn(HOST, &program::runtime(), How::Cold).await.expect_err("not executable");
     assert_eq!((error.step(), error.errno()), (SetupStep::Exec, libc::EACCES));
 }
 
 pub(crate) async fn hosts_are_made_cold_while_the_zygote_is_gone_and_it_comes_back() {
     let spawner = program::with_zygote().await;
     let old = program::zygote_pid();
-    let mut changes = spawner.zygote_changes();
+    let mut changes = spawner.zygote_changes(&program::runtime());
     changes.mark_unchanged();
     rustix::process::kill_process(Pid::from_raw(old).unwrap(), rustix::process::Signal::KILL).unwrap();
     // Whether or not the spawner has noticed, there is a host.
-    let newborn = spawner.spawn(HOST, How::Zygote).await.expect("a host all the same");
+    let newborn = spawner.spawn(HOST, &program::runtime(), How::Zygote).await.expect("a host all the same");
     assert_eq!(newborn.how, How::Cold);
     Host::from(newborn).end();
     program::warm(&spawner).await;
@@ -153,9 +164,10 @@ pub(crate) async fn a_host_outlives_the_thread_that_asked_for_it() {
 pub(crate) async fn an_abandoned_request_leaves_no_process() {
     let spawner = program::with_zygote().await;
     let known = ChildTable::of_this_process().len();
+    let runtime = program::runtime();
     for round in 0..40 {
         let how = if round % 2 == 0 { How::Cold } else { How::Zygote };
-        let mut spawning = Box::pin(spawner.spawn(HOST, how));
+        let mut spawning = Box::pin(spawner.spawn(HOST, &runtime, how));
         // Polled once, so that the request is on its way, then dropped at some point of it.
         tokio::select! { biased; _ = &mut spawning => panic!("at once"), () = std::future::ready(()) => {} }
         for _ in 0..round {
@@ -176,7 +188,9 @@ pub(crate) async fn many_requests_at_once_are_all_answered() {
         .map(|index| {
             let spawner = spawner.clone();
             let how = if index % 4 == 0 { How::Cold } else { How::Zygote };
-            tokio::spawn(async move { spawner.spawn(HostId { index, generation: 1 }, how).await.expect("a newborn") })
+            tokio::spawn(async move {
+                spawner.spawn(HostId { index, generation: 1 }, &program::runtime(), how).await.expect("a newborn")
+            })
         })
         .collect();
     for (index, newborn) in asking.into_iter().enumerate() {

@@ -1,5 +1,6 @@
 //! What the children of these tests are, and how the tests speak with them: a line down the channel, a line back.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -7,8 +8,10 @@ use std::process::{Command, ExitCode};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use openrtc_ipc::HostId;
-use openrtc_supervisor::spawn::{ChildTable, HostProgram, How, Newborn, Process, Spawner, ZygoteState};
+use openrtc_ipc::{HostId, RuntimeName};
+use openrtc_supervisor::spawn::{
+    ChildTable, HostProgram, How, LaunchArguments, Newborn, Process, Spawner, ZygoteState,
+};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{PidfdFlags, PidfdGetfdFlags};
 use serde_json::{Value, json};
@@ -148,9 +151,17 @@ pub(crate) fn heir() -> ExitCode {
 pub(crate) fn this_program() -> HostProgram {
     HostProgram {
         path: std::env::current_exe().unwrap(),
-        args: vec![openrtc_tenant_host::HOST_ARGUMENT.into()],
-        zygote_args: vec![openrtc_tenant_host::ZYGOTE_ARGUMENT.into()],
+        built_in: LaunchArguments {
+            host: vec![openrtc_tenant_host::HOST_ARGUMENT.into()],
+            zygote: vec![openrtc_tenant_host::ZYGOTE_ARGUMENT.into()],
+        },
+        runtimes: BTreeMap::new(),
     }
+}
+
+/// The runtime of hosts that the built-in zygote forks.
+pub(crate) fn runtime() -> RuntimeName {
+    RuntimeName::parse("command").unwrap()
 }
 
 /// The spawner of these tests, its zygote warm.
@@ -163,7 +174,7 @@ pub(crate) async fn with_zygote() -> Spawner {
 
 /// Waits until its zygote is warm.
 pub(crate) async fn warm(spawner: &Spawner) {
-    let mut changes = spawner.zygote_changes();
+    let mut changes = spawner.zygote_changes(&runtime());
     let warm = changes.wait_for(|state| *state == ZygoteState::Warm);
     tokio::time::timeout(DEADLINE, warm).await.expect("a warm zygote in time").expect("a spawner thread");
 }
@@ -178,7 +189,7 @@ pub(crate) struct Host {
 
 impl Host {
     pub(crate) async fn new(spawner: &Spawner, how: How) -> Self {
-        let newborn = spawner.spawn(HostId { index: 1, generation: 1 }, how).await.expect("a newborn");
+        let newborn = spawner.spawn(HostId { index: 1, generation: 1 }, &runtime(), how).await.expect("a newborn");
         assert_eq!(newborn.how, how, "made as asked");
         Self::from(newborn)
     }

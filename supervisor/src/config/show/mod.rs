@@ -5,7 +5,7 @@
 
 mod walls;
 
-use openrtc_ipc::TenantId;
+use openrtc_ipc::{ApplicationTarget, TenantId};
 use openrtc_policy::rules::{
     BreakerRules, Fallback, HostScope, MissingTenant, Rules, TenantRules, TenantStatus, UnknownTenant,
 };
@@ -16,7 +16,7 @@ use super::providers::{ApiKeys, Providers, is_secret_name};
 use super::section::Spot;
 use super::tenants::Tenant;
 use super::variables::{Variable, Variables};
-use super::{CgroupMode, Config, Runtime, RuntimeKind, SharedKeys};
+use super::{CgroupMode, Config, Preload, PythonRuntime, Runtime, RuntimeKind, SharedKeys};
 use crate::telemetry::Format;
 
 impl Config {
@@ -87,8 +87,11 @@ impl Config {
         put(&mut table, "spawn_attempts", rules.spawn_attempts);
         put(&mut table, "max_hosts", rules.max_hosts);
         put(&mut table, "max_unregistered_hosts", rules.max_unregistered_hosts);
-        let per_host = rules.runtimes.values().find_map(|runtime| runtime.max_sessions_per_host);
-        put(&mut table, "max_sessions_per_host", or_off(per_host));
+        // Where it differs between runtimes, none was written.
+        let mut per_host = rules.runtimes.values().map(|runtime| runtime.max_sessions_per_host);
+        if let Some(first) = per_host.next().filter(|first| per_host.all(|other| other == *first)) {
+            put(&mut table, "max_sessions_per_host", or_off(first));
+        }
         put(&mut table, "accept_only_registered_rooms", rules.accept_only_registered_rooms);
         put(&mut table, "deployment_version", own.deployment_version.clone().unwrap_or_default());
         put(&mut table, "worker_id", own.worker_id.as_str());
@@ -298,13 +301,33 @@ fn providers(providers: &Providers) -> Table {
 }
 
 fn runtime(runtime: &Runtime) -> Option<Value> {
-    let RuntimeKind::Program(command) = &runtime.kind else { return None };
     let mut table = Table::new();
-    put(&mut table, "kind", "program");
-    put(&mut table, "command", command.clone());
+    match &runtime.kind {
+        RuntimeKind::Command => return None,
+        RuntimeKind::Program(command) => {
+            put(&mut table, "kind", "program");
+            put(&mut table, "command", command.clone());
+        }
+        RuntimeKind::Python(application) => python(application, &mut table),
+    }
     put(&mut table, "env", env(&runtime.env));
     put(&mut table, "wall", walls::from_layer(&runtime.wall));
     Some(Value::Table(table))
+}
+
+fn python(runtime: &PythonRuntime, table: &mut Table) {
+    put(table, "kind", "python");
+    put(table, "python", runtime.interpreter.display().to_string());
+    match &runtime.target {
+        ApplicationTarget::Script(script) => put(table, "app", script.display().to_string()),
+        ApplicationTarget::Attribute { module, attribute, .. } => put(table, "app", format!("{module}:{attribute}")),
+        ApplicationTarget::AgentsDir(folder) => put(table, "agents_dir", folder.display().to_string()),
+    }
+    put(table, "load_app", runtime.load_app.name());
+    match &runtime.preload {
+        Preload::Auto => put(table, "preload", "auto"),
+        Preload::Modules(modules) => put(table, "preload", modules.clone()),
+    }
 }
 
 fn keys(keys: &ApiKeys) -> Table {

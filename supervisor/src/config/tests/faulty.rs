@@ -107,8 +107,13 @@ const ONE_FAULT: &[(&str, &str)] = &[
         "F:3: agents.x.api_keys: is not built in this version: put keys under [defaults.api_keys] or [tenants.NAME.api_keys]",
     ),
     (
-        "[runtimes.py]\nkind = \"python\"\napp = \"main.py\"",
-        "F:2: runtimes.py.kind = \"python\": is not built in this version: use runtime = \"command\" with a Python program as its command",
+        "[runtimes.py]\nkind = \"pyhton\"",
+        "F:2: runtimes.py.kind = \"pyhton\": is no kind of runtime: use \"python\" or \"program\"",
+    ),
+    ("[runtimes.py]\n", "F:1: runtimes.py.kind: is missing: write kind = \"python\" or \"program\""),
+    (
+        "[runtimes.py]\nkind = \"program\"\ncommand = [\"true\"]\napp = \"main.py\"",
+        "F:4: runtimes.py.app: belongs to kind = \"python\": remove it, or change the kind",
     ),
     (
         "[runtimes.mine]\nkind = \"program\"",

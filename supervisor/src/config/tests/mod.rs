@@ -6,6 +6,7 @@ mod faulty;
 mod hostile;
 mod merging;
 mod precedence;
+mod python;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
