@@ -14,7 +14,7 @@ python -m openrtc_host MODE
   host JSON         serve as one host; started by the supervisor
   scan …            what an application imports and asks for, without running it
   inspect …         what its hosts would have, measured
-  version           of this package and its protocol
+  version           of this package, its protocol, the interpreter and the frameworks, as JSON
 """
 
 
@@ -36,9 +36,11 @@ def main(argv: list[str]) -> int:
 
             return inspection.main(arguments)
         case ["version"]:
-            from . import _native
+            import json
 
-            print(f"{_native.VERSION} protocol {_native.PROTOCOL}")
+            from . import _native, scan
+
+            print(json.dumps({**scan.version_report(), "protocol": _native.PROTOCOL}))
             return 0
         case _:
             print(USAGE, end="", file=sys.stderr)

@@ -81,17 +81,15 @@ def warm(plan: dict[str, Any]) -> list[str]:
 
 def warm_frameworks(modules: list[str]) -> None:
     """Pages the models in, and does what the frameworks and a host do only once."""
-    from . import capture, rehearsal, warmup
+    from . import adapter, dry_run
 
     try:
-        for missed in warmup.warm(modules):
+        for missed in adapter.warm(modules):
             print(f"zygote: {missed}", file=sys.stderr)
-        if "livekit.agents" in sys.modules:
-            capture.install()
         for module in _USUAL:
             if module.partition(".")[0] in sys.modules:
                 importlib.import_module(module)
-        rehearsal.rehearse()
+        dry_run.play()
         logs.install(printed)
     except Exception as error:
         step = getattr(error, "step", None)

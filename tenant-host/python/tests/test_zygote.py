@@ -1,4 +1,4 @@
-"""A zygote says why it is unfit, and is as it was after it has rehearsed."""
+"""A zygote says why it is unfit, and is as it was after it has played a host."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from openrtc_host import logs, packing, rehearsal, threads, zygote
+from openrtc_host import dry_run, logs, packing, threads, zygote
 
 
 @pytest.fixture(autouse=True)
@@ -141,13 +141,13 @@ def test_a_thread_that_is_about_to_end_is_waited_for() -> None:
     assert threads.further() == {}
 
 
-def test_the_rehearsal_leaves_nothing_behind() -> None:
+def test_the_dry_run_leaves_nothing_behind() -> None:
     gc.collect()
     environment, descriptors = dict(os.environ), len(os.listdir("/proc/self/fd"))
     lines: list[str] = []
     handler = logs.install(lambda _, level, message: lines.append(message))
     terminated = signal.getsignal(signal.SIGTERM)
-    rehearsal.rehearse()
+    dry_run.play()
     assert logs.install(handler._sink) is handler
     assert dict(os.environ) == environment
     assert len(os.listdir("/proc/self/fd")) <= descriptors

@@ -23,7 +23,7 @@ _TIMES = 24
 """Enough for the interpreter to settle on its instructions: it begins to after eight runs."""
 
 
-def rehearse() -> None:
+def play() -> None:
     """Plays it."""
     environment = dict(os.environ)
     near, far = socket.socketpair()
@@ -32,7 +32,7 @@ def rehearse() -> None:
     try:
         for _ in range(_TIMES):
             boot.reseed()
-            boot.apply_environment({"env": [], "secrets": []}, "rehearsal")
+            boot.apply_environment({"env": [], "secrets": []}, "dry-run")
         context.configure("{}")
         handler = logs.install(_nobody)
         near.send(b"x")
@@ -52,12 +52,12 @@ def _nobody(session: context.SessionContext | None, level: str, message: str) ->
 
 class _Application:
     def __init__(self) -> None:
-        self.agents = ["rehearsal"]
+        self.agents = ["dry-run"]
         self.notices: list[str] = []
 
     async def run(self, session: SessionTask) -> None:
         session.started()
-        logging.getLogger("rehearsal").info("session %s", session.id)
+        logging.getLogger("dry-run").info("session %s", session.id)
         session.emit({"State": {"state": "listening"}})
         waiting = asyncio.create_task(asyncio.wait_for(session.ending.wait(), 1))
         await asyncio.sleep(0)
@@ -82,8 +82,8 @@ class _Script:
         session = {"run": 1, "seq": self._turn}
         info = {
             "session": session,
-            "tenant": "rehearsal",
-            "agent": "rehearsal",
+            "tenant": "dry-run",
+            "agent": "dry-run",
             "room_name": "",
             "job_id": "",
             "metadata": {},
@@ -94,7 +94,7 @@ class _Script:
         return [
             ("StartSession", start),
             ("Ping", {"nonce": self._turn}),
-            ("EndSession", {"session": {"run": 1, "seq": self._turn - 1}, "reason": "rehearsal"}),
+            ("EndSession", {"session": {"run": 1, "seq": self._turn - 1}, "reason": "dry-run"}),
         ]
 
     def take_fd(self) -> int:
