@@ -100,6 +100,7 @@ class Job:
         self._telemetry = Telemetry(session.emit, self.ctx)
         self._input: Any = None
         self._output: Any = None
+        self._is_heard = False
         self._live, self._returned = asyncio.Event(), asyncio.Event()
 
     # ---- what the adapter tells ----
@@ -115,8 +116,8 @@ class Job:
 
             writer = None if self._session.output_fd is None else WavWriter(os.dup(self._session.output_fd))
             session.output.audio = self._output = SpokenOutput(writer)
-        if self._input is not None and session.input.audio is None and not self._returned.is_set():
-            session.input.audio = self._input
+        if self._input is not None and session.input.audio is None and not self._is_heard:
+            session.input.audio, self._is_heard = self._input, True
         if room_options is not None:
             room_options.audio_input = room_options.audio_output = False
         return room_options
@@ -191,13 +192,17 @@ class Job:
             ended = SessionEnding(self._session.end_reason or "") if self._session.ending.is_set() else None
             error = error or self._verdict()
             adapter.finish_openrtc(self.ctx, error or ended)
-            late = await self._end(entry, session_end, session_end_s, grace_s)
+            patience = 0.0 if isinstance(error, asyncio.CancelledError) else min(ENTRYPOINT_S, grace_s / 3)
+            late = await self._end(entry, session_end, session_end_s, patience)
             error = error or late
         if error is not None and not self._session.ending.is_set():
             raise error
 
     async def _enter(self, entrypoint: Entrypoint) -> None:
-        await entrypoint(self.ctx)
+        try:
+            await entrypoint(self.ctx)
+        except SystemExit as left:  # in a task of its own it would end the event loop, and all sessions with it
+            raise AgentFailed(f"the agent called sys.exit({'' if left.code is None else repr(left.code)})") from left
 
     async def _until_over(self, entry: asyncio.Task[None]) -> BaseException | None:
         ending = asyncio.create_task(self._session.ending.wait())
@@ -221,6 +226,8 @@ class Job:
                         idle = asyncio.create_task(quiet(adapter.primary_session(self.ctx), QUIET_S), name="idle")
                     over |= {self._closed, *({idle} if idle else ())}
                     await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
+                    if idle is not None and idle.done() and idle.exception() is not None:
+                        return idle.exception()
             return self._failed.result() if self._failed.done() else None
         finally:
             for task in (ending, idle):
@@ -235,7 +242,10 @@ class Job:
         session = adapter.primary_session(self.ctx)
         await quiet(session, QUIET_S)
         self._input.begin()
-        await self._input.played.wait()
+        if self._is_heard:
+            await self._input.played.wait()
+        else:
+            logger.warning("the recording is not played: the script gave its AgentSession an audio input of its own")
         await quiet(session, endpointing_max_s(session) + TRANSCRIPT_S)
         self._on_shutdown("the recording is played out")
 
@@ -244,11 +254,11 @@ class Job:
         return AgentFailed(said) if said and not self._session.ending.is_set() else None
 
     async def _end(
-        self, entry: asyncio.Task[None], session_end: Entrypoint | None, session_end_s: float, grace_s: float
+        self, entry: asyncio.Task[None], session_end: Entrypoint | None, session_end_s: float, patience_s: float
     ) -> BaseException | None:
         reason = self._session.end_reason or (self._shutdown.result() if self._shutdown.done() else "job ended")
         if not entry.done():
-            await asyncio.wait({entry}, timeout=min(ENTRYPOINT_S, grace_s / 3))
+            await asyncio.wait({entry}, timeout=patience_s)
             entry.cancel()
         await asyncio.wait({entry}, timeout=1.0)
         session = adapter.primary_session(self.ctx)
@@ -260,10 +270,10 @@ class Job:
             await self._step("on_session_end", session_end(self.ctx), session_end_s)
         await self._step("make the session report", adapter.report_session(self.ctx), session_end_s)
         await self._step("leave the room", self._seat.room.disconnect(), CLOSE_S)
-        callbacks = [callback(reason) for callback in adapter.shutdown_callbacks(self.ctx)]
-        for outcome in await asyncio.gather(*callbacks, return_exceptions=True):
-            if isinstance(outcome, Exception):
-                logger.error("a shutdown callback failed", exc_info=outcome)
+        callbacks = [
+            self._step("a shutdown callback", call(reason), CLOSE_S) for call in adapter.shutdown_callbacks(self.ctx)
+        ]
+        await asyncio.gather(*callbacks)
         self._keep()
         await self._step("clean up", adapter.clean_up(self.ctx), CLOSE_S)
         return entry.exception() if entry.done() and not entry.cancelled() else None

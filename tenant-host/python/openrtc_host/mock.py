@@ -28,4 +28,5 @@ class MockRoom(rtc.EventEmitter[Any]):
         return getattr(adapter.shared_mock_room(), name)
 
     async def disconnect(self, *_: Any, **__: Any) -> None:
-        """Leaves nothing."""
+        """Forgets the calls that were made: a mock keeps each, with all that was passed to it."""
+        adapter.shared_mock_room().reset_mock()

@@ -139,6 +139,11 @@ def openrtc_detector() -> tuple[HostExecutor, Any]:
     return HostExecutor(), detector
 
 
+def warn_again() -> None:
+    """What was warned of in a zygote is warned of in its hosts."""
+    _warned.clear()
+
+
 def forget() -> None:
     """Starts anew; for tests."""
     _loaded.clear()

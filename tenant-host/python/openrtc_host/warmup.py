@@ -33,6 +33,13 @@ def warm(modules: Iterable[str]) -> list[str]:
     if "livekit.plugins.silero" in sys.modules:
         _warm_silero()
     missed.extend(turn_detector.preload())
+    if "livekit.agents" in sys.modules:
+        from openrtc_host import rehearsal
+
+        try:
+            rehearsal.rehearse()
+        except Exception as error:  # the first session of a host then pays what could not be shared
+            missed.append(f"rehearse a session: {type(error).__name__}: {error}")
     return missed
 
 

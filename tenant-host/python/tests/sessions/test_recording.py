@@ -8,8 +8,8 @@ import struct
 import wave
 
 import pytest
-from conftest import Session, configured, run
 from fakes import tone
+from scene import Session, configured, run
 
 SCRIPT = """
     from livekit.agents import Agent, AgentSession, JobContext, WorkerOptions, cli
@@ -70,6 +70,16 @@ def test_a_recording_is_heard_and_the_answer_kept(app, rate, channels):
     user = next(turn for turn in session.of("Turn") if turn["speaker"] == "user")
     agent = session.of("Turn")[0]
     assert agent["end_ms"] <= user["start_ms"] + 50 or agent["end_ms"] <= user["end_ms"]
+
+
+def test_a_script_with_ears_of_its_own_is_warned_and_still_ends(app, caplog):
+    source = SCRIPT.replace(
+        "        await session.start(",
+        "        from fakes import Deaf\n        session.input.audio = Deaf()\n        await session.start(",
+    )
+    session = run(app(source), Session(input_fd=given(wav(tone(0.3)))))
+    assert session.turns() == [("agent", "Good day.")]
+    assert any("the recording is not played" in record.getMessage() for record in caplog.records)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from typing import Any
 from livekit import rtc
 from livekit.agents import APIConnectionError, APIConnectOptions, llm, stt, tts
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN
+from livekit.agents.voice.io import AudioInput
 
 RATE = 16_000
 
@@ -122,3 +123,14 @@ class _Heard(stt.RecognizeStream):
                     )
                 )
                 heard = 0.0
+
+
+class Deaf(AudioInput):
+    """An audio input that never hears anything."""
+
+    def __init__(self) -> None:
+        super().__init__(label="deaf")
+
+    async def __anext__(self) -> rtc.AudioFrame:
+        await asyncio.Event().wait()
+        raise StopAsyncIteration

@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 
 import pytest
-from conftest import configured
+from scene import configured
 
 MADE = """
     from livekit.agents import Agent

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import Session, configured, run
+from scene import Session, configured, run
 
 POOL = """
     from livekit.agents import Agent

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conftest import Session, configured, run
+from scene import Session, configured, run
 
 PLAIN = """
     from livekit.agents import Agent, AgentSession, JobContext, WorkerOptions, cli

@@ -1,22 +1,10 @@
-"""What the tests of sessions share: applications written to a folder, and a session without a supervisor."""
+"""What the tests of sessions share: a session without a supervisor, and how it is played."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
-import sys
-import textwrap
-from pathlib import Path
 from typing import Any
-
-import pytest
-
-HERE = Path(__file__).parent
-for folder in (HERE, HERE.parent):
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
-os.environ.setdefault("PYTHON_DOTENV_DISABLED", "1")
 
 
 class Session:
@@ -92,25 +80,6 @@ def configured(
     }
 
 
-@pytest.fixture
-def app(tmp_path: Path):
-    """Writes `main.py` (and other files), loads it, and gives what `application.load` gave."""
-
-    def load(source: str, configure: dict[str, Any] | None = None, **files: str) -> Any:
-        from openrtc_host import application
-
-        script = tmp_path / "main.py"
-        script.write_text(textwrap.dedent(source))
-        for name, text in files.items():
-            (tmp_path / f"{name}.py").write_text(textwrap.dedent(text))
-        return application.load({"script": str(script)}, configure or configured())
-
-    main, argv, path = sys.modules["__main__"], sys.argv, list(sys.path)
-    yield load
-    sys.modules["__main__"], sys.argv = main, argv
-    sys.path[:] = path
-
-
 def run(loaded: Any, session: Any, seconds: float = 20.0) -> Any:
     """Runs one session to its end, on a loop of its own."""
 
@@ -122,13 +91,3 @@ def run(loaded: Any, session: Any, seconds: float = 20.0) -> Any:
 
     asyncio.run(within())
     return session
-
-
-@pytest.fixture
-def play():
-    return run
-
-
-@pytest.fixture
-def session():
-    return Session

@@ -7,7 +7,7 @@ import sys
 import textwrap
 
 import pytest
-from conftest import Session, configured, run
+from scene import Session, configured, run
 
 ENTRY = """
     from livekit.agents import AgentServer, WorkerOptions, cli

@@ -6,7 +6,7 @@ import asyncio
 import time
 
 import pytest
-from conftest import Session, configured, run
+from scene import Session, configured, run
 
 SCRIPT = """
     import asyncio
@@ -66,6 +66,7 @@ def test_on_enter_that_waits_before_it_speaks_is_waited_for(app):
         ({"before": "raise ValueError('no such voice')"}, (ValueError, "no such voice")),
         ({"after": "raise ValueError('too late')"}, (ValueError, "too late")),
         ({"on_enter": "raise KeyError('greeting')"}, (KeyError, "greeting")),
+        ({"after": "raise SystemExit(7)"}, (RuntimeError, r"the agent called sys.exit\(7\)")),
     ],
 )
 def test_what_the_agents_code_raises_is_raised(app, parts, error):
@@ -166,3 +167,17 @@ def test_openrtc_observers_are_told_of_a_failure_after_the_greeting(app):
             Session(),
         )
     assert seen() == ["start", ("failed", "broke")]
+
+
+def test_a_shutdown_callback_that_fails_stops_no_other(app):
+    source = (
+        script()
+        .replace('seen.append("bye: " + reason)', 'seen.append("bye"); raise OSError("gone")')
+        .replace(
+            "ctx.add_shutdown_callback(bye)",
+            "ctx.add_shutdown_callback(bye)\n        async def more(): seen.append('more')\n"
+            "        ctx.add_shutdown_callback(more)",
+        )
+    )
+    run(app(source), Session())
+    assert seen() == ["on_session_end", "bye", "more"]
