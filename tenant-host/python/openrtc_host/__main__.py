@@ -5,10 +5,7 @@ Owns: the choice of the mode. Never: imports what another mode needs.
 
 from __future__ import annotations
 
-import json
-import platform
 import sys
-from importlib import metadata
 from typing import NoReturn
 
 USAGE = """\
@@ -17,7 +14,7 @@ python -m openrtc_host MODE
   host JSON         serve as one host; started by the supervisor
   scan …            what an application imports and asks for, without running it
   inspect …         what its hosts would have, measured
-  version           of this package, of Python and of the frameworks that are there, as JSON
+  version           of this package, its protocol, the interpreter and the frameworks, as JSON
 """
 
 
@@ -39,31 +36,15 @@ def main(argv: list[str]) -> int:
 
             return inspection.main(arguments)
         case ["version"]:
-            print(json.dumps(versions()))
+            import json
+
+            from . import _native, scan
+
+            print(json.dumps({**scan.version_report(), "protocol": _native.PROTOCOL}))
             return 0
         case _:
             print(USAGE, end="", file=sys.stderr)
             return 2
-
-
-def versions() -> dict[str, str | None]:
-    """What the supervisor asks an interpreter before it makes hosts with it."""
-    from . import _native
-
-    return {
-        "openrtc_host": _native.VERSION,
-        "python": platform.python_version(),
-        "livekit_agents": installed("livekit-agents"),
-        "openrtc": installed("openrtc"),
-    }
-
-
-def installed(distribution: str) -> str | None:
-    """The version of a distribution, if it is there."""
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def become_host() -> NoReturn:

@@ -19,7 +19,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from . import context, failure, logs
+from . import context, denied, failure, logs
 
 if TYPE_CHECKING:
     from ._native import Channel
@@ -114,6 +114,8 @@ def _load(channel: Channel, configure: dict[str, Any]) -> tuple[Loaded, str]:
         os.chdir(folder)
     except OSError as error:
         raise SetupError("configure", f"enter the application's folder: {failure.summary(error)}") from error
+    if "script" in target and not os.path.exists(target["script"]):
+        raise SetupError("configure", f"there is no {target['script']}; check `app`")
     gc.enable()
     loaded = _loaded(target, configure, folder)
     for notice in loaded.notices:
@@ -137,7 +139,9 @@ def _loaded(target: dict[str, Any], configure: dict[str, Any], folder: str) -> L
         if isinstance(step, str):
             raise SetupError(step, str(error)) from error
         traceback.print_exc()
-        raise SetupError("ready", f"load {name_of(target)}: {failure.summary(error, folder)}") from error
+        remedy = denied.remedy(error)
+        detail = failure.summary(error, folder) + (f"; {remedy}" if remedy else "")
+        raise SetupError("ready", f"load {name_of(target)}: {detail}") from error
     return loaded
 
 

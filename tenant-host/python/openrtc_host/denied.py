@@ -7,6 +7,7 @@ Owns: finding the denied path or port in an exception and all that led to it, an
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -54,12 +55,22 @@ def port(error: BaseException) -> int | None:
     return None
 
 
+def remedy(error: BaseException) -> str | None:
+    """What grants the path that was denied; the supervisor says it of sessions, a host of its own start."""
+    denied = path(error)
+    if denied is None:
+        return None
+    if os.path.basename(denied).startswith(".env"):
+        return f"no host may read {denied}: its keys belong under [tenants.*] or [defaults.api_keys] (`config import`)"
+    return f"no host may read {denied}: `[wall] read_paths = [{json.dumps(denied)}]` grants it, write_paths to write"
+
+
 def told(error: BaseException, summary: str) -> str:
     """The summary, led by what was denied: the path first, for the supervisor takes the first that was not granted."""
     denied = path(error)
     if denied is not None:
         line = f"[Errno 13] Permission denied: '{denied}'"
-        if summary == f"PermissionError: {line}":
+        if summary.startswith(f"PermissionError: {line}"):
             return summary
         return f"PermissionError: {line}; it ended as {summary}"
     refused = port(error)

@@ -42,7 +42,7 @@ def _headline(error: BaseException) -> str:
     if isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         return _headline(error.exceptions[0])
     try:
-        message = str(error).strip()
+        message = error.msg if isinstance(error, SyntaxError) else str(error).strip()
     except Exception:
         message = "(its message could not be made)"
     name = type(error).__name__

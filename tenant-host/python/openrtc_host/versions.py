@@ -18,6 +18,8 @@ SUPPORTED: Mapping[str, tuple[str, str]] = {"openrtc": ("0.20", "0.21"), "liveki
 class UnsupportedVersion(RuntimeError):
     """A framework is missing, or of a version that was not checked."""
 
+    step = "configure"
+
 
 def _release(version: str) -> tuple[int, int]:
     parts = version.split(".")
@@ -32,6 +34,7 @@ def has_openrtc() -> bool:
     return False
 
 
+@functools.cache
 def check_versions() -> dict[str, str]:
     """The versions found, by package; raises when one was not checked. OpenRTC may be absent."""
     found: dict[str, str] = {}

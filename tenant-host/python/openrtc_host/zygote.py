@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from . import _native, boot, context, failure, logs, packing
+from . import _native, boot, context, failure, logs, packing, threads
 
 _LOAD_S = 60.0
 _OURS = ("application", "adapter", "host", "sessions", "context", "logs")
@@ -44,7 +44,8 @@ def run(plan_json: str) -> int:
     began = time.monotonic()
     try:
         modules = warm(json.loads(plan_json))
-    except Unfit as unfit:
+        threads.require_one()
+    except (Unfit, threads.Started) as unfit:
         print(f"zygote: {unfit}", file=sys.stderr)
         _native.unfit(str(unfit))
         return 1
@@ -71,8 +72,8 @@ def warm(plan: dict[str, Any]) -> list[str]:
         preload(module)
     for module in _OURS:
         importlib.import_module(f"{__package__}.{module}")
-    warm_frameworks(modules)
-    tell_threads("the warm-up of the frameworks", set())
+    with threads.watched("the warm-up of the frameworks"):
+        warm_frameworks(modules)
     if plan["load_app"] == "zygote":
         load(plan["target"])
     return modules
@@ -80,17 +81,15 @@ def warm(plan: dict[str, Any]) -> list[str]:
 
 def warm_frameworks(modules: list[str]) -> None:
     """Pages the models in, and does what the frameworks and a host do only once."""
-    from . import capture, host_rehearsal, warmup
+    from . import adapter, dry_run
 
     try:
-        for missed in warmup.warm(modules):
+        for missed in adapter.warm(modules):
             print(f"zygote: {missed}", file=sys.stderr)
-        if "livekit.agents" in sys.modules:
-            capture.install()
         for module in _USUAL:
             if module.partition(".")[0] in sys.modules:
                 importlib.import_module(module)
-        host_rehearsal.rehearse()
+        dry_run.play()
         logs.install(printed)
     except Exception as error:
         step = getattr(error, "step", None)
@@ -116,9 +115,8 @@ def named(plan: dict[str, Any]) -> list[str]:
 
 def preload(module: str) -> None:
     """Imports one module, and says which threads it started."""
-    before = set(_native.threads())
     try:
-        with deadline(_LOAD_S):
+        with deadline(_LOAD_S), threads.watched(f"import of {module}"):
             importlib.import_module(module)
     except _Late as error:
         raise Unfit(
@@ -129,18 +127,6 @@ def preload(module: str) -> None:
             f"import of {module} (preload) failed: {failure.summary(error)};"
             f" install it into {sys.prefix}, or leave it out of `preload`"
         ) from error
-    tell_threads(f"import of {module}", before)
-
-
-def tell_threads(cause: str, before: set[str]) -> None:
-    """Says, once the threads are more, who started them: a zygote with two does not fork."""
-    started = [name for name in _native.threads()[1:] if name not in before]
-    if started:
-        print(
-            f"zygote: {cause} started thread {', '.join(repr(name) for name in started)}: hosts will be spawned cold;"
-            " leave the module that starts it out of `preload`",
-            file=sys.stderr,
-        )
 
 
 def load(target: dict[str, Any]) -> None:
@@ -155,7 +141,7 @@ def load(target: dict[str, Any]) -> None:
     before = os.getcwd()
     try:
         os.chdir(folder)
-        with deadline(_LOAD_S):
+        with deadline(_LOAD_S), threads.watched(f"loading {name}"):
             application.load(target, None)
     except _Late as error:
         raise Unfit(f"loading {name} (its prewarm included) did not end within {_LOAD_S:.0f} s{remedy}") from error
@@ -167,7 +153,6 @@ def load(target: dict[str, Any]) -> None:
         raise Unfit(f"loading {name} failed: {detail}{remedy}") from error
     finally:
         os.chdir(before)
-    tell_threads(f"loading {name}", set())
 
 
 def share_memory() -> int:

@@ -81,6 +81,7 @@ def test_an_application_that_loads_is_given_its_folder_and_its_notices_are_told(
         return types.SimpleNamespace(agents=["support"], notices=["max_sessions is NOT IN FORCE"])
 
     application(monkeypatch, load)
+    (tmp_path / "main.py").touch()
     channel = Channel()
     loaded, folder = boot._load(channel, configure(tmp_path))  # type: ignore[arg-type]
     assert loaded.agents == ["support"] and folder == str(tmp_path)
@@ -119,6 +120,7 @@ def test_a_fault_of_an_application_is_named_with_its_step(
         raise fault
 
     application(monkeypatch, load)
+    (tmp_path / "main.py").touch()
     with pytest.raises(boot.SetupError) as caught:
         boot._load(Channel(), configure(tmp_path))  # type: ignore[arg-type]
     assert caught.value.step == step and text in str(caught.value)
@@ -129,6 +131,7 @@ def test_a_folder_that_cannot_be_entered_and_a_bad_agent_config_are_configuratio
         (configure(tmp_path / "gone"), "enter the application's folder: FileNotFoundError"),
         (configure(tmp_path, agent_config_json="[]"), "agent_config must be a table, not list"),
         ({**CONFIGURE, "application": None}, "was given no application"),
+        (configure(tmp_path), f"there is no {tmp_path}/main.py"),
     ]:
         with pytest.raises(boot.SetupError) as caught:
             boot._load(Channel(), wrong)  # type: ignore[arg-type]

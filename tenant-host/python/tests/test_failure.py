@@ -38,7 +38,7 @@ def test_a_virtual_environment_inside_the_application_is_not_the_application(tmp
 def test_a_syntax_error_names_its_own_line(tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text("def f(:\n")
     error = raised(f"import runpy; runpy.run_path({str(tmp_path / 'main.py')!r})", Path("/usr/lib/x.py"))
-    assert "main.py:1)" in failure.summary(error, str(tmp_path))
+    assert failure.summary(error, str(tmp_path)).endswith("(main.py:1)")
 
 
 def test_a_summary_is_bounded_whole_and_never_raises() -> None:
@@ -93,6 +93,10 @@ def test_a_relative_path_is_told_as_an_absolute_one(tmp_path: Path, monkeypatch:
 def test_a_denied_path_is_told_once_where_nothing_else_happened() -> None:
     error = PermissionError(errno.EACCES, os.strerror(errno.EACCES), "/root/key")
     assert failure.summary(error) == "PermissionError: [Errno 13] Permission denied: '/root/key'"
+    assert '`[wall] read_paths = ["/root/key"]`' in (denied.remedy(error) or "")
+    dotenv = PermissionError(errno.EACCES, os.strerror(errno.EACCES), "/srv/app/.env")
+    assert "[tenants.*]" in (denied.remedy(dotenv) or "")
+    assert denied.remedy(ValueError("x")) is None
 
 
 def test_a_denied_port_names_the_line_that_grants_it_and_no_path() -> None:

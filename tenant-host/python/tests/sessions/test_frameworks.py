@@ -69,6 +69,7 @@ def test_another_version_is_refused_by_name(monkeypatch, package, version, said)
         return version
 
     monkeypatch.setattr(importlib.metadata, "version", changed)
+    versions.check_versions.cache_clear()
     with pytest.raises(versions.UnsupportedVersion, match=said):
         versions.check_versions()
 
