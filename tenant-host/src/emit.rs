@@ -2,7 +2,9 @@
 //!
 //! Owns: the bounds of every event. Never: sends; the session does.
 
-use openrtc_ipc::{SessionEvent, Usage};
+use std::collections::BTreeMap;
+
+use openrtc_ipc::{Report, SessionEvent, SessionId, Usage};
 
 /// Bytes of an event's text or JSON. Longer text is cut, longer JSON refused. Below the 64 KiB of a frame.
 pub const EVENT_TEXT_BYTES_MAX: usize = 60 * 1024;
@@ -87,6 +89,31 @@ pub(crate) fn bounded(event: SessionEvent, used: &mut Usage) -> Result<SessionEv
     }
 }
 
+/// The same for whole reports, of all the sessions of a host whose agents are not written in Rust.
+#[derive(Debug, Default)]
+pub struct ReportBounds {
+    used: BTreeMap<SessionId, Usage>,
+}
+
+impl ReportBounds {
+    /// The report as it may be sent.
+    pub fn apply(&mut self, report: Report) -> Result<Report, EmitError> {
+        match report {
+            Report::SessionEvent { session, event } => {
+                let event = bounded(event, self.used.entry(session).or_default())?;
+                Ok(Report::SessionEvent { session, event })
+            }
+            Report::SessionEnded { session, status, error } => {
+                self.used.remove(&session);
+                let error = error.map(|error| cut(error, ERROR_BYTES_MAX));
+                Ok(Report::SessionEnded { session, status, error })
+            }
+            Report::Log { level, message } => Ok(Report::Log { level, message: cut(message, LOG_LINE_BYTES_MAX) }),
+            report => Ok(report),
+        }
+    }
+}
+
 fn named(field: &'static str, name: String) -> Result<String, EmitError> {
     match name.len() {
         1..=EVENT_NAME_BYTES_MAX => Ok(name),
@@ -118,7 +145,7 @@ pub(crate) fn cut(mut text: String, bytes_max: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use openrtc_ipc::{LogLevel, Report, SessionId, Speaker, encode_report};
+    use openrtc_ipc::{EndStatus, LogLevel, Speaker, encode_report};
 
     use super::*;
 
@@ -162,6 +189,24 @@ mod tests {
         assert!(matches!(bounded(custom(&long), used), Err(EmitError::DataLength { .. })));
         let turn = SessionEvent::Turn { speaker: Speaker::User, text: String::new(), start_ms: 2, end_ms: 1 };
         assert_eq!(bounded(turn, used), Err(EmitError::TurnBackwards { start_ms: 2, end_ms: 1 }));
+    }
+
+    #[test]
+    fn a_report_is_cut_to_its_bounds_and_a_sessions_usage_rises_until_its_end() {
+        let mut bounds = ReportBounds::default();
+        let long = "x".repeat(1024 * 1024);
+        let line = bounds.apply(Report::Log { level: LogLevel::Warn, message: long.clone() }).unwrap();
+        assert!(matches!(line, Report::Log { message, .. } if message.len() == LOG_LINE_BYTES_MAX));
+        let session = SessionId { run: 1, seq: 1 };
+        let mut used = |llm_tokens_in| {
+            let event = SessionEvent::Usage(Usage { llm_tokens_in, ..Usage::default() });
+            bounds.apply(Report::SessionEvent { session, event }).is_ok()
+        };
+        assert!(used(5) && used(5) && !used(4));
+        let ended = Report::SessionEnded { session, status: EndStatus::Failed, error: Some(long) };
+        let ended = bounds.apply(ended).unwrap();
+        assert!(matches!(ended, Report::SessionEnded { error: Some(error), .. } if error.len() == ERROR_BYTES_MAX));
+        assert!(bounds.used.is_empty());
     }
 
     #[test]

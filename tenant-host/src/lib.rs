@@ -7,13 +7,18 @@ mod agent;
 pub mod boot;
 mod channel;
 mod command_agent;
+pub mod dialogue;
 mod emit;
 mod host;
+pub mod incoming;
+mod interpreter;
 pub mod lockdown;
+pub mod outgoing;
 mod session;
 mod sessions;
 mod settings;
 pub mod sys;
+pub mod threads;
 pub mod zygote;
 
 use std::ffi::OsString;
@@ -22,8 +27,10 @@ use std::process::ExitCode;
 
 use openrtc_ipc::{CHANNEL_FD, CHANNEL_FD_VARIABLE};
 
+use interpreter::{Role, become_interpreter};
+
 pub use agent::{Agent, AgentError, LocalBoxFuture};
-pub use emit::{EVENT_NAME_BYTES_MAX, EVENT_TEXT_BYTES_MAX, EmitError, LOG_LINE_BYTES_MAX};
+pub use emit::{EVENT_NAME_BYTES_MAX, EVENT_TEXT_BYTES_MAX, EmitError, LOG_LINE_BYTES_MAX, ReportBounds};
 pub use session::{EndRequest, Session, SessionContext, current};
 
 /// Hidden first argument under which the one executable becomes a tenant host.
@@ -48,6 +55,11 @@ Usage: openrtc-tenant-host [host]   serve the channel on descriptor 3
 
 /// Runs the host program with its arguments, the program's own name not among them.
 pub fn run(arguments: Vec<OsString>) -> ExitCode {
+    match arguments.first().and_then(|first| first.to_str()) {
+        Some(PYTHON_HOST_ARGUMENT) => return become_interpreter(Role::Host, &arguments[1..]),
+        Some(PYTHON_ZYGOTE_ARGUMENT) => return become_interpreter(Role::Zygote, &arguments[1..]),
+        Some(_) | None => {}
+    }
     let arguments: Vec<_> = arguments.iter().map(|argument| argument.to_string_lossy()).collect();
     let arguments: Vec<&str> = arguments.iter().map(AsRef::as_ref).collect();
     match arguments.as_slice() {

@@ -6,7 +6,7 @@ use openrtc_ipc::{SetupStep, Wall, WallReport, WallState};
 use rustix::io::Errno;
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, capability_is_in_bounding_set, clear_ambient_capability_set,
-    remove_capability_from_bounding_set, set_capabilities,
+    configure_capability_in_ambient_set, remove_capability_from_bounding_set, set_capabilities,
 };
 
 use super::LockdownError;
@@ -73,4 +73,19 @@ pub(super) fn keep_identity_only() -> Result<(), LockdownError> {
     drop_bounding_except(kept)?;
     clear_ambient_capability_set().map_err(failed("clear the ambient set"))?;
     set(kept)
+}
+
+/// Carries what [`keep_identity_only`] kept over an exec. Root's exec keeps it by itself; anybody else's only what is
+/// ambient.
+pub(super) fn keep_over_exec() -> Result<(), LockdownError> {
+    let kept = capabilities(None).map_err(failed("capget"))?.permitted;
+    if nix::unistd::getuid().is_root() || kept.is_empty() {
+        return Ok(());
+    }
+    let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: kept };
+    set_capabilities(None, sets).map_err(failed("capset"))?;
+    for capability in kept.iter() {
+        configure_capability_in_ambient_set(capability, true).map_err(failed("raise the ambient set"))?;
+    }
+    Ok(())
 }

@@ -74,3 +74,14 @@ pub fn preset_zygote() -> Result<(), LockdownError> {
     privileges::no_new_privs()?;
     seccomp::preset()
 }
+
+/// Whether [`preset_zygote`] was called in this process, or before it was exec'd.
+pub fn is_preset() -> bool {
+    privileges::has_no_new_privs() && seccomp::is_preset()
+}
+
+/// What a zygote does last before it becomes an interpreter: the capabilities that [`preset_zygote`] left it are left to
+/// the interpreter too, and by it to the hosts, which drop them.
+pub fn keep_identity_over_exec() -> Result<(), LockdownError> {
+    capabilities::keep_over_exec()
+}

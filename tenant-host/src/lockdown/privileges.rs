@@ -10,16 +10,17 @@ use super::LockdownError;
 
 /// Refuses to go on with more than one thread.
 pub(super) fn assert_one_thread() -> Result<(), LockdownError> {
-    let threads = std::fs::read_dir("/proc/self/task")
-        .map_err(|error| LockdownError::new(SetupStep::NoNewPrivs, error, "count threads in /proc/self/task"))?
-        .count();
-    if threads == 1 {
+    let names = crate::threads::names()
+        .map_err(|error| LockdownError::new(SetupStep::NoNewPrivs, error, "count threads in /proc/self/task"))?;
+    if names.len() == 1 {
         return Ok(());
     }
+    let threads = names.len();
+    let others = names.get(1..).unwrap_or_default().join(", ");
     Err(LockdownError {
         step: SetupStep::NoNewPrivs,
         errno: 0,
-        detail: format!("{threads} threads, where walls must be raised by the only one"),
+        detail: format!("{threads} threads, where walls must be raised by the only one; beside it: {others}"),
     })
 }
 
@@ -28,6 +29,11 @@ pub(super) fn no_new_privs() -> Result<WallReport, LockdownError> {
     prctl::set_no_new_privs()
         .map_err(|errno| LockdownError::new(SetupStep::NoNewPrivs, errno, "prctl(PR_SET_NO_NEW_PRIVS)"))?;
     Ok(WallReport { wall: Wall::NoNewPrivs, state: WallState::Kernel("no_new_privs".into()) })
+}
+
+/// Whether exec has lost that power already.
+pub(super) fn has_no_new_privs() -> bool {
+    prctl::get_no_new_privs().unwrap_or(false)
 }
 
 /// Makes the process untraceable for equals and its `/proc` files root's.

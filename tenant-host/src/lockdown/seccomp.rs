@@ -6,6 +6,9 @@
 //! and owners of files, path sockets) and the kernel's widest surfaces. Denied calls fail; they do not kill.
 
 use libc::c_long;
+use nix::errno::Errno;
+use nix::fcntl::AT_FDCWD;
+use nix::sys::stat::{FchmodatFlags, Mode, fchmodat};
 use openrtc_ipc::{SetupStep, Wall, WallReport, WallState};
 
 use super::{Inherited, LockdownError};
@@ -147,6 +150,11 @@ fn install(part: Part) -> Result<(), LockdownError> {
 /// The part that a zygote's children inherit.
 pub(super) fn preset() -> Result<(), LockdownError> {
     install(inherited_part())
+}
+
+/// Whether that part is in force: it denies a change of mode before the kernel looks for the file.
+pub(super) fn is_preset() -> bool {
+    fchmodat(AT_FDCWD, "", Mode::empty(), FchmodatFlags::FollowSymlink) == Err(Errno::EPERM)
 }
 
 /// Whatever part is still missing.

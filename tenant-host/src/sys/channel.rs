@@ -57,3 +57,13 @@ pub fn adopt(fd: RawFd) -> Result<UnixStream, AdoptError> {
     fcntl(&owned, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).map_err(closed)?;
     Ok(UnixStream::from(owned))
 }
+
+/// Leaves a descriptor open over an exec, for the program that comes next. `EBADF` when it is not open.
+pub fn leave_open(fd: RawFd) -> nix::Result<()> {
+    if fd < 0 {
+        return Err(Errno::EBADF);
+    }
+    // SAFETY: `borrow_raw` requires a descriptor that is not -1, answered above, and that is open while it is borrowed.
+    // It is borrowed for one `fcntl`, which answers EBADF for one that is not open and only changes its flag.
+    fcntl(unsafe { BorrowedFd::borrow_raw(fd) }, FcntlArg::F_SETFD(FdFlag::empty())).map(|_| ())
+}

@@ -23,6 +23,9 @@ struct CloneArgs {
     tls: u64,
 }
 
+/// Signals whose handler, if there is one, only describes a crash.
+const OF_A_CRASH: [i32; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGABRT, libc::SIGFPE, libc::SIGILL];
+
 /// Which side of a fork this is.
 #[derive(Debug)]
 pub enum Forked {
@@ -96,11 +99,11 @@ pub fn become_host(channel: OwnedFd, stdout: OwnedFd, stderr: OwnedFd) -> io::Re
     Ok(unsafe { UnixStream::from_raw_fd(CHANNEL_FD) })
 }
 
-/// Empties the signal mask and resets dispositions, as an exec'd Rust program has them: all default, `SIGPIPE` ignored,
-/// `SIGSEGV` and `SIGBUS` with the runtime's own stack-overflow handler.
+/// Empties the signal mask and resets dispositions, as an exec'd program has them: all default, `SIGPIPE` ignored, and
+/// those that a crash raises with the runtime's own handler: Rust's for a stack overflow, CPython's `faulthandler`.
 fn reset_signals() -> io::Result<()> {
     for signal in 1..=libc::SIGRTMAX() {
-        if matches!(signal, libc::SIGKILL | libc::SIGSTOP | libc::SIGPIPE | libc::SIGSEGV | libc::SIGBUS) {
+        if matches!(signal, libc::SIGKILL | libc::SIGSTOP | libc::SIGPIPE) || OF_A_CRASH.contains(&signal) {
             continue;
         }
         // SAFETY: SIG_DFL is a valid disposition for any signal; glibc refuses the two that it keeps for itself.
@@ -118,8 +121,9 @@ fn reset_signals() -> io::Result<()> {
 
 /// Closes every descriptor from `first` on. Owners of any of them must have been forgotten.
 fn close_from(first: RawFd) -> io::Result<()> {
-    // SAFETY: close_range takes three numbers; what it closes has no owner left in this process: the received ones were
-    // turned into numbers by `become_host`, and the zygote owns nothing else above its socket.
+    // SAFETY: close_range takes three numbers; what it closes has no owner in Rust left in this process: the received ones
+    // were turned into numbers by `become_host`, and a zygote owns nothing else above its socket. What an interpreter's
+    // frameworks opened there before the fork (CPython itself keeps nothing) they find closed, with EBADF.
     let result = unsafe { libc::syscall(libc::SYS_close_range, first as u32, u32::MAX, 0) };
     check(result as i32)
 }

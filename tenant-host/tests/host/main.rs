@@ -4,6 +4,9 @@
 
 mod dialogue;
 mod ends;
+mod interpreter;
 mod own_agents;
 mod programs;
+mod spawner;
 mod supervisor;
+mod zygote;

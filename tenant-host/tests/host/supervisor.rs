@@ -31,17 +31,14 @@ pub(crate) struct Supervised {
 impl Supervised {
     /// Starts the host program, its channel on descriptor 3.
     pub(crate) fn start() -> Self {
+        Self::started(&[])
+    }
+
+    /// The same with arguments.
+    pub(crate) fn started(arguments: &[&str]) -> Self {
         let (ours, theirs) = UnixStream::pair().unwrap();
         ours.set_read_timeout(Some(DEADLINE)).unwrap();
-        let child = Process::new("/bin/sh")
-            .args(["-c", "exec \"$0\" 3<&0 </dev/null", env!("CARGO_BIN_EXE_openrtc-tenant-host")])
-            .env_clear()
-            .env("CANARY", "of-the-supervisor")
-            .stdin(Stdio::from(OwnedFd::from(theirs)))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let child = exec(arguments, theirs.into());
         let dir = tempfile::tempdir().unwrap();
         Self { child, socket: Some(ours), dir, reader: FrameReader::new(), reports: VecDeque::new() }
     }
@@ -217,6 +214,20 @@ impl Supervised {
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
+}
+
+/// Starts the host program with this on its descriptor 3.
+pub(crate) fn exec(arguments: &[&str], channel: OwnedFd) -> Child {
+    Process::new("/bin/sh")
+        .args(["-c", "exec \"$0\" \"$@\" 3<&0 </dev/null", env!("CARGO_BIN_EXE_openrtc-tenant-host")])
+        .args(arguments)
+        .env_clear()
+        .env("CANARY", "of-the-supervisor")
+        .stdin(Stdio::from(channel))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
 }
 
 impl Drop for Supervised {

@@ -1,0 +1,5 @@
+//! What needs `unsafe`: CPython's fork hooks, advice about memory, and one call of GnuTLS. The only unsafe in this crate.
+
+pub(crate) mod gnutls;
+pub(crate) mod interpreter;
+pub(crate) mod pages;
