@@ -220,7 +220,7 @@ pub struct Read {
 ///
 /// When the application or an interpreter is missing.
 pub fn runtime(place: &Place, request: &LoadRequest) -> Result<(Config, RuntimeName, PythonRuntime), ApplicationError> {
-    let config = Config::generated(&place.least(), &place.named, &place.dir, request)?;
+    let config = Config::generated(&place.least(), &place.source(), &place.dir, request)?;
     let found = config.python_runtimes().next().map(|(name, python)| (name.clone(), python.clone()));
     match found {
         Some((name, python)) => Ok((config, name, python)),
