@@ -97,18 +97,14 @@ impl Draft {
         // What it is loaded with elsewhere is not known here; where we keep our state is no part of it.
         let places = ["RUNTIME_DIRECTORY", "STATE_DIRECTORY"].map(|name| (name.to_owned(), "/nowhere".to_owned()));
         let request = LoadRequest { environment: Environment::from(places), ..LoadRequest::default() };
-        for _ in 0..ROUNDS_MAX {
-            let faults = match Config::generated(&self.text(), "the configuration", dir, &request) {
+        let mut rounds = 0;
+        loop {
+            match Config::generated(&self.text(), "the configuration", dir, &request) {
                 Ok(config) => return Ok(config),
-                Err(faults) => faults,
-            };
-            if !self.heed(&faults) {
-                return Err(faults.into());
+                Err(faults) if rounds == ROUNDS_MAX || !self.heed(&faults) => return Err(faults.into()),
+                Err(_) => rounds += 1,
             }
         }
-        Err(Config::generated(&self.text(), "the configuration", dir, &request)
-            .err()
-            .map_or_else(|| ApplicationError::Named { named: String::new() }, ApplicationError::from))
     }
 
     /// Makes comments of the lines that are at fault; whether there was one.
@@ -123,7 +119,7 @@ impl Draft {
             })
             .collect();
         // From the end, for each adds a line.
-        at_fault.sort_by_key(|other| std::cmp::Reverse(other.0));
+        at_fault.sort_by_key(|(line, _)| std::cmp::Reverse(*line));
         at_fault.dedup_by_key(|(line, _)| *line);
         for (line, why) in at_fault {
             heeded |= self.leave_out(line, &why);

@@ -92,6 +92,13 @@ impl Writer<'_> {
                 };
                 match spelled_setting(&setting.value, whole) {
                     _ if !setting.plain => self.draft.suggest(key, "…", &format!("{at}: {name} is computed there")),
+                    Some(value) if section == "wall" => {
+                        self.draft.set(
+                            key,
+                            value,
+                            Some(&format!("{at}: of the whole worker there, of each host here")),
+                        );
+                    }
                     Some(value) => self.draft.set(key, value, Some(at)),
                     None => self.draft.say(&format!("{at}: {name} is off there; the default of {key} stays")),
                 }
@@ -121,7 +128,13 @@ impl Writer<'_> {
         self.draft.set_text(place.key, value, None);
         let preload = read.scan.preload.join(", ");
         self.draft.suggest("preload", "\"auto\"", &format!("at present: {preload}"));
-        let others = keys::others(&read.scan, keys);
+        // A variable that holds one tenant's key is given to that tenant alone.
+        let of_tenants = |name: &str| {
+            let keys = self.findings.tenants.iter().flat_map(|tenant| &tenant.keys);
+            keys.filter_map(|key| key.variable.as_deref()).any(|variable| variable == name)
+        };
+        let mut others = keys::others(&read.scan, keys);
+        others.retain(|(name, _)| !of_tenants(name));
         if others.is_empty() {
             return;
         }
@@ -257,7 +270,10 @@ impl Writer<'_> {
             }
         }
         said.extend(findings.unturned.iter().map(|note| format!("{}: {}", note.at, note.what)));
-        said.extend(findings.literal_keys.iter().map(|at| {
+        // Those of tenants go with tenant_config.
+        let of_tenants =
+            |at: &&String| findings.tenants.iter().flat_map(|tenant| &tenant.keys).any(|key| key.at == **at);
+        said.extend(findings.literal_keys.iter().filter(|at| !of_tenants(at)).map(|at| {
             format!("{at}: a literal key stands there, and every tenant's host that loads the script would hold it")
         }));
         said.extend(problems.iter().map(|problem| format!("not read: {problem}")));

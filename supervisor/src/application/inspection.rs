@@ -2,14 +2,16 @@
 //!
 //! Owns: the question, with placeholders for keys, and the form of the answer. Never: gives a real key.
 
+use std::path::Path;
 use std::time::Duration;
 
+use openrtc_ipc::RuntimeName;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
-use super::scan::{self, Read};
-use super::{ApplicationError, keys, python};
-use crate::config::Preload;
+use super::{ApplicationError, scan};
+use crate::config::{Config, Preload, PythonRuntime};
+use crate::secrets::Vault;
 use crate::spawn::Spawner;
 
 /// How long warming up and loading may take.
@@ -135,18 +137,25 @@ impl Inspection {
 /// # Errors
 ///
 /// When the interpreter ends without an answer.
-pub async fn inspect(spawner: &Spawner, read: &Read) -> Result<Inspection, ApplicationError> {
-    let preload = match &read.python.preload {
+pub async fn inspect(
+    spawner: &Spawner,
+    config: &Config,
+    name: &RuntimeName,
+    python: &PythonRuntime,
+) -> Result<Inspection, ApplicationError> {
+    let preload = match &python.preload {
         Preload::Auto => json!("auto"),
         Preload::Modules(modules) => json!(modules),
     };
-    let secrets = keys::placeholders(&read.scan).into_iter();
-    let secrets: Vec<Json> = secrets.map(|(variable, value)| json!({ "variable": variable, "value": value })).collect();
+    // No secret is needed, and none of a program's output is asked for.
+    let (vault, _) = Vault::resolve(config, async |_| Err("not asked for".to_owned())).await;
+    let configure = vault.configure_inspection(config, name, Path::new("/nowhere"))?;
     let plan = json!({
-        "target": scan::target(&read.python.target),
+        "target": scan::target(&python.target),
         "preload": preload,
-        "load_app": read.python.load_app.name(),
-        "secrets": secrets,
+        "load_app": python.load_app.name(),
+        // It holds placeholders only, and no path that Python's encoder would refuse.
+        "configure": serde_json::to_value(configure).unwrap_or(Json::Null),
     });
-    python::ask(spawner, &read.python.interpreter, "inspect", plan, LIMIT).await
+    super::python::ask(spawner, &python.interpreter, "inspect", plan, LIMIT).await
 }

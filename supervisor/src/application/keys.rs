@@ -3,8 +3,6 @@
 //! Owns: the way from a plugin to its variable and to the reference that a configuration needs. Never: holds, shows or
 //! compares a key.
 
-use std::collections::BTreeMap;
-
 use super::scan::{PluginUse, Scan};
 use super::spelling;
 use crate::config::paths::Environment;
@@ -55,12 +53,3 @@ pub fn others<'a>(scan: &'a Scan, keys: &[PluginKey]) -> Vec<(&'a str, &'a str)>
     let read = scan.environment.iter().map(|read| (read.variable.as_str(), read.at.as_str()));
     read.filter(|(name, _)| !of_plugin(name) && !ours(name)).collect()
 }
-
-/// Placeholders for all of them, so that an application loads without a key.
-pub fn placeholders(scan: &Scan) -> BTreeMap<String, String> {
-    let keys = of_plugins(scan, &Environment::new());
-    keys.into_iter().map(|key| (key.variable, PLACEHOLDER.to_owned())).collect()
-}
-
-/// Stands for a key where there is none; no provider takes it.
-const PLACEHOLDER: &str = "placeholder-of-openrtc-supervisor-not-a-key";

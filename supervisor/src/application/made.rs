@@ -30,7 +30,7 @@ pub struct Made {
 pub fn make(place: &Place, read: &Read, request: &LoadRequest) -> Result<Made, ApplicationError> {
     let keys = keys::of_plugins(&read.scan, &request.environment);
     let text = text(place, read, &keys);
-    let config = Config::generated(&text, &place.named, &place.dir, request)?;
+    let config = Config::generated(&text, &place.source(), &place.dir, request)?;
     Ok(Made { config, said: said(place, read, &keys) })
 }
 

@@ -21,6 +21,7 @@ pub mod settings;
 mod spelling;
 
 use crate::config::ConfigFaults;
+use crate::secrets::SecretError;
 use crate::spawn::{InterpreterError, SpawnError};
 
 /// Why nothing can be made of an application.
@@ -41,6 +42,9 @@ pub enum ApplicationError {
     /// Its interpreter is not fit for hosts.
     #[error(transparent)]
     Interpreter(#[from] InterpreterError),
+    /// What an inspected host is told could not be made.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// A question could not be put.
     #[error("ask the application's interpreter")]
     Spawn(#[from] SpawnError),
@@ -86,3 +90,6 @@ impl ApplicationError {
 fn said(last: &str) -> String {
     if last.is_empty() { String::new() } else { format!(" and said: {last}") }
 }
+
+#[cfg(test)]
+mod tests;

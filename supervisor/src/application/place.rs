@@ -79,6 +79,11 @@ impl Place {
         Ok(spelled(&self.dir.join(&self.value), dir))
     }
 
+    /// What faults of a configuration that is made of it are said to stand in.
+    pub fn source(&self) -> String {
+        format!("the configuration of {}", self.named)
+    }
+
     /// The least configuration of it, from which its interpreter is found.
     pub fn least(&self) -> String {
         format!("[runtimes.{RUNTIME}]\nkind = \"python\"\n{} = {}\n", self.key, text(&self.value))

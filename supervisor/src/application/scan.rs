@@ -214,15 +214,18 @@ pub struct Read {
     pub scan: Scan,
 }
 
-/// The runtime of an application that no configuration names: its interpreter and its target.
+/// The least configuration of an application that no other names: it finds the interpreter and the target.
 ///
 /// # Errors
 ///
 /// When the application or an interpreter is missing.
-pub fn runtime(place: &Place, request: &LoadRequest) -> Result<(RuntimeName, PythonRuntime), ApplicationError> {
-    let config = Config::generated(&place.least(), &place.named, &place.dir, request)?;
+pub fn runtime(place: &Place, request: &LoadRequest) -> Result<(Config, RuntimeName, PythonRuntime), ApplicationError> {
+    let config = Config::generated(&place.least(), &place.source(), &place.dir, request)?;
     let found = config.python_runtimes().next().map(|(name, python)| (name.clone(), python.clone()));
-    found.ok_or_else(|| ApplicationError::Named { named: place.named.clone() })
+    match found {
+        Some((name, python)) => Ok((config, name, python)),
+        None => Err(ApplicationError::Named { named: place.named.clone() }),
+    }
 }
 
 /// Reads the application of a runtime.

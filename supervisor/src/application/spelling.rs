@@ -6,15 +6,14 @@ use serde_json::Value as Json;
 
 use crate::telemetry::escape::escaped;
 
-/// A text as a value.
+/// A text as a value on one line.
 pub(super) fn text(value: &str) -> String {
-    toml::Value::String(value.to_owned()).to_string()
+    basic(value)
 }
 
 /// A key, quoted where it must be.
 pub(super) fn key(name: &str) -> String {
     let bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    // Not as `text` would: a literal string may be spelled over several lines, and a key may not.
     match !name.is_empty() && name.chars().all(bare) {
         true => name.to_owned(),
         false => basic(name),

@@ -12,9 +12,9 @@ use crate::application::ApplicationError;
 use crate::application::inspection::{self, Inspection};
 use crate::application::place::Place;
 use crate::application::scan::{self, Read};
-use crate::config::PythonRuntime;
+use crate::config::{Config, PythonRuntime};
 use crate::run::RunError;
-use crate::spawn::{HostProgram, LaunchArguments, Spawner};
+use crate::spawn::{HostProgram, Interpreter, LaunchArguments, Spawner};
 
 /// What questions are asked with.
 pub(super) struct Asking {
@@ -35,8 +35,17 @@ impl Asking {
         self.runtime.block_on(scan::read(&self.spawner, name, python))
     }
 
-    pub(super) fn inspect(&self, read: &Read) -> Result<Inspection, ApplicationError> {
-        self.runtime.block_on(inspection::inspect(&self.spawner, read))
+    pub(super) fn inspect(
+        &self,
+        config: &Config,
+        name: &RuntimeName,
+        python: &PythonRuntime,
+    ) -> Result<Inspection, ApplicationError> {
+        self.runtime.block_on(async {
+            // It says at once what is wrong with an interpreter that is not fit for hosts.
+            Interpreter::ask(&self.spawner, name, &python.interpreter).await?;
+            inspection::inspect(&self.spawner, config, name, python).await
+        })
     }
 }
 
@@ -45,18 +54,24 @@ pub(super) fn current_directory() -> Result<PathBuf, CliError> {
     std::env::current_dir().map_err(|error| CliError::Application(ApplicationError::Answer(error)))
 }
 
-/// Reads the application that was named on the command line.
-pub(super) fn read(named: &str, global: &Global) -> Result<(Place, Read), CliError> {
+/// The application that was named on the command line, in a configuration of its own.
+pub(super) fn named(named: &str, global: &Global) -> Result<(Place, Config, RuntimeName, PythonRuntime), CliError> {
     if let Some(config) = &global.config {
         let detail = format!(
-            "cannot be used with --config {} ($OPENRTC_SUPERVISOR_CONFIG): a configuration names its applications under \
-             [runtimes]; leave one of the two out",
+            "{named} cannot stand beside --config {} ($OPENRTC_SUPERVISOR_CONFIG): a configuration names its applications \
+             under [runtimes]; leave one of the two out",
             config.display()
         );
         return Err(CliError::Usage { option: "APPLICATION", detail });
     }
     let place = Place::read(named, &current_directory()?)?;
-    let (name, python) = scan::runtime(&place, &here::request(global))?;
+    let (config, name, python) = scan::runtime(&place, &here::request(global))?;
+    Ok((place, config, name, python))
+}
+
+/// Reads the application that was named on the command line.
+pub(super) fn read(what: &str, global: &Global) -> Result<(Place, Read), CliError> {
+    let (place, _, name, python) = named(what, global)?;
     let read = Asking::start()?.read(&name, &python)?;
     Ok((place, read))
 }

@@ -120,27 +120,29 @@ fn target(target: &ApplicationTarget) -> String {
 }
 
 fn inspect(what: &str, global: &Global, output: &Output) -> Result<Exit, CliError> {
-    let asking = Asking::start()?;
-    let read = match named(what, global)? {
+    let (config, name, python) = match configured(what, global)? {
         Some((config, name)) => {
-            let Some(python) = config.runtime(&name).and_then(|runtime| runtime.python()) else {
+            let Some(python) = config.runtime(&name).and_then(|runtime| runtime.python()).cloned() else {
                 let names: Vec<&str> = config.python_runtimes().map(|(name, _)| name.as_str()).collect();
-                let known = if names.is_empty() { "there is none".to_owned() } else { names.join(", ") };
-                let detail = format!("{what} is no Python runtime of the configuration: {known}");
+                let known = if names.is_empty() { "it has none".to_owned() } else { names.join(", ") };
+                let detail = format!("{what} is no Python runtime of the configuration; those it has: {known}");
                 return Err(CliError::Usage { option: "NAME|APPLICATION", detail });
             };
-            asking.read(&name, python)?
+            (config, name, python)
         }
-        None => application::read(what, global)?.1,
+        None => {
+            let (_, config, name, python) = application::named(what, global)?;
+            (config, name, python)
+        }
     };
-    output.progress("reading, warming up and loading the application: a few seconds");
-    let inspection = asking.inspect(&read)?;
+    output.progress("warming up and loading the application: a few seconds");
+    let inspection = Asking::start()?.inspect(&config, &name, &python)?;
     output.result(&inspection, |output, inspection| text(what, output, inspection))?;
     Ok(if inspection.is_fit() { Exit::Ok } else { Exit::CheckFailed })
 }
 
 /// A runtime of the configuration, where there is one and this is no application's name.
-fn named(what: &str, global: &Global) -> Result<Option<(Config, RuntimeName)>, CliError> {
+fn configured(what: &str, global: &Global) -> Result<Option<(Config, RuntimeName)>, CliError> {
     match (&global.config, RuntimeName::parse(what)) {
         (Some(_), Ok(name)) => Ok(Some((here::load(global)?, name))),
         _ => Ok(None),

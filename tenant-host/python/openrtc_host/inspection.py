@@ -17,6 +17,7 @@ import sys
 import sysconfig
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -32,16 +33,17 @@ QUIET = {
     "TOKENIZERS_PARALLELISM": "false",
     "PYTHON_DOTENV_DISABLED": "1",
 }
-# Handlers that a fork may skip, for they are made good in the child: PyAV's libgnutls, whose generator is reseeded.
-KNOWN_ATFORK = ("libgnutls",)
+# Handlers that a fork may skip: libgnutls's (PyAV) is made good in the child, whose generator is reseeded; OpenBLAS's
+# ends a pool of threads before the fork, and a zygote has none.
+KNOWN_ATFORK = ("libgnutls", "libopenblas", "libscipy_openblas")
 SYSTEM = ("/usr/", "/lib", "/etc/", "/dev/", "/proc/", "/memfd:", "/SYSV", "/run/", "/sys/")
 
 
 def main(argv: list[str]) -> int:
-    """`python -m openrtc_host inspect JSON`: `target`, `preload`, `load_app`, `secrets` (placeholders), `output`."""
+    """`python -m openrtc_host inspect JSON`: `target`, `preload`, `load_app`, `configure`, `output`."""
     try:
         plan = json.loads(argv[0])
-        plan = {"preload": "auto", "load_app": "host", "secrets": [], **plan, "target": plan["target"]}
+        plan = {"preload": "auto", "load_app": "host", "configure": {}, **plan, "target": plan["target"]}
     except (IndexError, KeyError, TypeError, ValueError) as error:
         print(f'inspect: the plan {error!r} is not understood: pass {{"target": …}} as JSON', file=sys.stderr)
         return 2
@@ -87,10 +89,11 @@ def inspect(plan: dict[str, Any]) -> dict[str, Any]:
 
 
 def _import(name: str) -> dict[str, Any]:
-    before, began = set(_native.threads()), time.monotonic()
+    # Counted, for a thread that nobody named has the process's own name.
+    before, began = Counter(_native.threads()), time.monotonic()
     zygote.preload(name)
-    started = [thread for thread in _native.threads()[1:] if thread not in before]
-    return {"module": name, "ms": _ms(began), "threads": started}
+    started = Counter(_native.threads()) - before
+    return {"module": name, "ms": _ms(began), "threads": sorted(started.elements())}
 
 
 def fork(plan: dict[str, Any]) -> dict[str, Any]:
@@ -148,12 +151,14 @@ def _load(plan: dict[str, Any]) -> dict[str, Any]:
         configure = {
             "agents": [],
             "agent_config_json": "{}",
-            "env": [["HOME", work_dir], ["TMPDIR", work_dir]],
-            "secrets": plan["secrets"],
-            "work_dir": work_dir,
+            "env": [],
+            "secrets": [],
             "terminate_grace_ms": 10_000,
+            **plan["configure"],
+            "work_dir": work_dir,
             "application": {"target": target, "loaded": plan["load_app"] == "zygote", "inspect": True},
         }
+        configure["env"] = [*configure["env"], ["HOME", work_dir], ["TMPDIR", work_dir]]
         boot.apply_environment(configure, None)
         asyncio.set_event_loop(asyncio.new_event_loop())
         os.chdir(folder)

@@ -235,8 +235,6 @@ class _Reader:
         if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.Or):
             rest = node.values[1:]
             return self.is_metadata(node.values[0]) and all(isinstance(it, ast.Dict) and not it.keys for it in rest)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict" and node.args:
-            return self.is_metadata(node.args[0])
         return isinstance(node, ast.Name) and isinstance(self.names.get(node.id), _Metadata)
 
     def worth(self, node: ast.expr) -> Any:
@@ -250,8 +248,7 @@ class _Reader:
                 if isinstance(name, str) and (fallback in (None, "") or (name, fallback) == ("tenant", "default")):
                     return _Key(name)
             case ast.Subscript(value=base, slice=key) if self.is_metadata(base):
-                name = self.scope.fold(key)
-                return _Key(name) if isinstance(name, str) else None
+                return _Key(name) if isinstance(name := self.scope.fold(key), str) else None
             case ast.BoolOp(op=ast.Or(), values=[first, *rest]) if not self.is_metadata(node):
                 if all(isinstance(it, ast.Constant) and it.value in (None, "") for it in rest):
                     return self.worth(first)
@@ -278,8 +275,7 @@ class _Reader:
         match test:
             case ast.BoolOp(op=ast.And(), values=values):
                 found: list[Condition] = [{}]
-                for value in values:
-                    more = self.condition(value)
+                for more in map(self.condition, values):
                     found = [both for one in found for other in more if (both := _both(one, other)) is not None]
                 return found
             case ast.BoolOp(op=ast.Or(), values=values):
@@ -291,9 +287,7 @@ class _Reader:
                         return [{asked.name: self.constant(value)}]
             case ast.Compare(left=left, ops=[ast.In()], comparators=[right]):
                 asked, values_in = self.worth(left), self.scope.fold(right)
-                if isinstance(values_in, dict):
-                    values_in = list(values_in)
-                if isinstance(asked, _Key) and isinstance(values_in, list):
+                if isinstance(asked, _Key) and isinstance(values_in, (list, dict)):
                     if all(isinstance(value, (str, int)) for value in values_in):
                         return [{asked.name: value} for value in values_in]
         raise NotPlain("it asks for more than a metadata key's worth", test.lineno)

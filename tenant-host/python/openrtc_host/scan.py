@@ -75,6 +75,16 @@ def scan(target: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def version_report() -> dict[str, str | None]:
+    """What an interpreter says of itself: `python -m openrtc_host version`."""
+    return {
+        "openrtc_host": _own_version(),
+        "python": version_text(),
+        "livekit_agents": _version("livekit-agents"),
+        "openrtc": _version("openrtc"),
+    }
+
+
 def main(argv: list[str]) -> int:
     """`python -m openrtc_host scan JSON`: the target, and `output`, a file to write to instead of standard output."""
     try:

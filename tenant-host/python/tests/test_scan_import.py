@@ -33,7 +33,7 @@ pool = AgentPool(
             "tts": cartesia.TTS(api_key=os.getenv("ACME_CT"), voice="694f9389-aac1-45b6-b726-9d9369183238"),
         },
         "globex": {
-            "llm": anthropic.LLM(model="claude-sonnet-4-6", api_key="glx-an-canary", extra={"Authorization": "x-canary"}),
+            "llm": anthropic.LLM(model="claude-sonnet", api_key="glx-an-canary", extra={"Authorization": "canary"}),
             "stt": "deepgram/nova-3",
             "tts": llm_of("globex"),
         },
@@ -80,7 +80,7 @@ def test_the_seeds_own_example_is_understood_and_no_key_of_it_leaves(tmp_path: P
     ]
     globex = tenants["globex"]
     assert globex["providers"]["stt"]["inference"] == "deepgram/nova-3"
-    assert globex["providers"]["llm"]["arguments"] == {"model": "claude-sonnet-4-6"}
+    assert globex["providers"]["llm"]["arguments"] == {"model": "claude-sonnet"}
     assert "tts" not in globex["providers"]
     assert tenants["initech"]["providers"]["llm"]["arguments"] == {}
     assert found["agent_caps"] == [{"agent": "support", "max_sessions": 30, "at": "main.py:15"}]
