@@ -36,6 +36,7 @@ impl fmt::Display for Missing {
 #[derive(Debug)]
 pub struct Venv {
     dir: PathBuf,
+    closed: Option<PathBuf>,
 }
 
 /// The environment of these tests. The first who asks makes it, which takes about a minute; the others wait.
@@ -81,7 +82,7 @@ impl Venv {
         // Held until the environment is finished: test binaries run side by side.
         let lock = File::create(target.join("python/.lock")).map_err(|error| format!("create the lock: {error}"))?;
         lock.lock().map_err(|error| format!("take the lock: {error}"))?;
-        let venv = Self { dir };
+        let venv = Self { closed: interpreter.closed.clone().or_else(|| interpreter::closed_at(target)), dir };
         if !interpreter::finished(&venv.dir).exists() {
             venv.install_frameworks(&interpreter)?;
         }
@@ -133,6 +134,12 @@ impl Venv {
     /// Its interpreter.
     pub fn python(&self) -> PathBuf {
         self.dir.join("bin/python")
+    }
+
+    /// What keeps a tenant's own uid from it, if anything: a directory that other users may not enter. Tests that need
+    /// such a uid are ignored unless `cfg(open_python)` says that there is nothing.
+    pub fn closed(&self) -> Option<&Path> {
+        self.closed.as_deref()
     }
 
     /// A command line of its interpreter, with an empty environment but for these paths.

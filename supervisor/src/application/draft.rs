@@ -123,7 +123,7 @@ impl Draft {
             })
             .collect();
         // From the end, for each adds a line.
-        at_fault.sort_by(|one, other| other.0.cmp(&one.0));
+        at_fault.sort_by_key(|other| std::cmp::Reverse(other.0));
         at_fault.dedup_by_key(|(line, _)| *line);
         for (line, why) in at_fault {
             heeded |= self.leave_out(line, &why);

@@ -30,6 +30,8 @@ _INFERENCE_REMEDY = (
 class ConfigurationFault(RuntimeError):
     """The configuration, or what the script asks for, cannot be done here; the text names the remedy."""
 
+    misconfigured = True  # what ends a session as `misconfigured`, instead of as failed
+
 
 def installed() -> list[str]:
     """The plugins that this interpreter has."""

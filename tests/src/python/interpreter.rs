@@ -39,14 +39,14 @@ impl Interpreter {
             if !seen.insert(real.clone()) || !MINORS.contains(&version) {
                 continue;
             }
-            if closed_at(&real).is_none() && closed_at(&prefix).is_none() {
-                return Ok(Self { pip: pip(&path)?, path });
+            match closed_at(&real).or_else(|| closed_at(&prefix)) {
+                None => return Ok(Self { pip: pip(&path)?, path, closed: None }),
+                closed => behind_a_door = behind_a_door.or(Some((path, closed))),
             }
-            closed = closed.or(Some(path));
         }
-        let path =
-            closed.ok_or("needs Python 3.11, 3.12 or 3.13: none in /usr/bin, /usr/local/bin or the search path")?;
-        Ok(Self { pip: pip(&path)?, path })
+        let (path, closed) = behind_a_door
+            .ok_or("needs Python 3.11, 3.12 or 3.13: none in /usr/bin, /usr/local/bin or the search path")?;
+        Ok(Self { pip: pip(&path)?, path, closed })
     }
 
     /// Where its virtual environment lies in this target directory: another one for other versions.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 import textwrap
@@ -11,9 +12,10 @@ from typing import Any
 import pytest
 
 HERE = Path(__file__).parent
-for folder in (HERE, HERE.parent.parent):
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
+if str(HERE) not in sys.path:
+    sys.path.insert(0, str(HERE))
+if importlib.util.find_spec("openrtc_host") is None:  # not installed: what is tested here needs no extension
+    sys.path.insert(0, str(HERE.parent.parent))
 os.environ.setdefault("PYTHON_DOTENV_DISABLED", "1")
 
 from scene import configured  # noqa: E402

@@ -22,7 +22,7 @@ SILENT = {
 
 def in_a_process(source: str) -> dict:
     """What a fresh interpreter prints as JSON."""
-    path = f"{HERE.parent.parent}:{HERE}"
+    path = ":".join(dict.fromkeys([*sys.path, str(HERE)]))
     done = subprocess.run(
         [sys.executable, "-c", source],
         capture_output=True,
