@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 from openrtc_host._native import PROTOCOL, VERSION
 
 if TYPE_CHECKING:
-    from openrtc_host.context import agent_config
+    from openrtc_host.context import SessionContext, agent_config, current_session
 
 __version__ = VERSION
-__all__ = ["PROTOCOL", "VERSION", "__version__", "agent_config"]
+__all__ = ["PROTOCOL", "VERSION", "SessionContext", "__version__", "agent_config", "current_session"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "agent_config":
-        from openrtc_host.context import agent_config
+    if name in ("SessionContext", "agent_config", "current_session"):
+        from openrtc_host import context
 
-        return agent_config
+        return getattr(context, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

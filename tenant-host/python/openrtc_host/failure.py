@@ -17,6 +17,7 @@ from . import denied
 ERROR_BYTES_MAX = 2048
 _CUT = "… (cut)"
 _OWN = os.path.dirname(os.path.abspath(__file__))
+_PACKAGE = __name__.partition(".")[0]
 
 
 def cut(text: str, bytes_max: int) -> str:
@@ -45,8 +46,10 @@ def _headline(error: BaseException) -> str:
         message = error.msg if isinstance(error, SyntaxError) else str(error).strip()
     except Exception:
         message = "(its message could not be made)"
-    name = type(error).__name__
-    return f"{name}: {message}" if message else name
+    kind = type(error)
+    if kind.__module__.partition(".")[0] == _PACKAGE and message:
+        return message  # One of our own: its text is complete.
+    return f"{kind.__name__}: {message}" if message else kind.__name__
 
 
 def _place(error: BaseException, folder: str | None) -> str:

@@ -11,7 +11,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from . import context
 from .failure import cut
@@ -33,11 +33,8 @@ _NOISY = (
 Line = tuple["context.SessionContext | None", str, str]
 
 
-class Sink(Protocol):
-    """Where lines go; called by the main thread only."""
-
-    def __call__(self, session: context.SessionContext | None, level: str, message: str) -> None:
-        """Takes one line."""
+Sink = Callable[["context.SessionContext | None", str, str], None]
+"""Where lines go: session, level and message. Called by the main thread only."""
 
 
 class ChannelHandler(logging.Handler):

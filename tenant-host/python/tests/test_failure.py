@@ -47,6 +47,8 @@ def test_a_summary_is_bounded_whole_and_never_raises() -> None:
             raise RuntimeError
 
     assert failure.summary(Odd()) == "Odd: (its message could not be made)"
+    ours = type("AgentFailed", (Exception,), {"__module__": "openrtc_host.job"})
+    assert failure.summary(ours("the agent called sys.exit(4)")) == "the agent called sys.exit(4)"
     text = failure.summary(ValueError("ü" * 5000))
     assert len(text.encode()) <= failure.ERROR_BYTES_MAX and text.endswith("… (cut)")
     assert failure.cut("a\ud800b", 10) == "a?b"
