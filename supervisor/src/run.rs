@@ -141,6 +141,7 @@ async fn serve(config: Config, spawner: Spawner) -> Result<(), RunError> {
         current: RwLock::new(Arc::new(config)),
     });
     let config = know_agents(&context).await?;
+    tell_ready(&report, &config);
     let rules = context.vault.rules(&config);
     let deployment_version = config.supervisor.deployment_version.clone();
     let (registry, ledger) = (context.registry.clone(), context.ledger.clone());
@@ -318,7 +319,7 @@ fn random_run() -> u32 {
     }
 }
 
-/// The start-up report: what is suspicious, which walls are in force and which are weak, where the sockets are.
+/// The start-up report: what is suspicious, which walls are in force and which are weak.
 fn tell_start(report: &DoctorReport, config: &Config, vault: &Vault, faults: &[SecretFault]) {
     for warning in config.warnings.iter().chain(vault.warnings()) {
         tracing::warn!("{warning}");
@@ -329,10 +330,16 @@ fn tell_start(report: &DoctorReport, config: &Config, vault: &Vault, faults: &[S
     for wall in &report.walls {
         tell_wall(wall);
     }
+}
+
+/// The last line of the start: sessions are taken from now on, with these agents, at these sockets.
+fn tell_ready(report: &DoctorReport, config: &Config) {
+    let agents: Vec<_> = config.agents.iter().map(|agent| agent.name.as_str()).collect();
     tracing::info!(
         config = report.config,
         control_socket = report.control_socket,
         top_socket = report.top_socket,
+        agents = agents.join(", "),
         pid = std::process::id(),
         "ready"
     );
