@@ -1,11 +1,58 @@
 //! Tells the tests what the machine gives them, so that one that cannot run is counted as ignored, with the reason.
 //!
-//! Owns: the cfg `root`. Never: more than that.
+//! Owns: the cfgs `root`, `python` and `open_python`. Never: more than that.
+
+#[path = "src/python/interpreter.rs"]
+mod interpreter;
+
+use std::path::{Path, PathBuf};
+
+use interpreter::Interpreter;
 
 fn main() {
     println!("cargo::rustc-check-cfg=cfg(root)");
+    println!("cargo::rustc-check-cfg=cfg(python)");
+    println!("cargo::rustc-check-cfg=cfg(open_python)");
     // Who runs the build runs the tests.
     if rustix::process::geteuid().is_root() {
         println!("cargo::rustc-cfg=root");
     }
+    match python() {
+        Ok(None) => {
+            println!("cargo::rustc-cfg=python");
+            println!("cargo::rustc-cfg=open_python");
+        }
+        Ok(Some(closed)) => {
+            println!("cargo::rustc-cfg=python");
+            let place = closed.display();
+            println!(
+                "cargo::warning=tests of Python hosts with uids of their own are ignored: {place} is closed to them"
+            );
+        }
+        Err(missing) => println!("cargo::warning=tests of Python agents are ignored: {missing}"),
+    }
+}
+
+/// Whether there is a virtual environment, or what it takes to make it: an interpreter, pip, and an index that answers.
+/// Gives what keeps a tenant's uid from it, if anything.
+fn python() -> Result<Option<PathBuf>, String> {
+    let interpreter = Interpreter::find()?;
+    // target/<profile>/build/<package>/out
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
+    let target = out.ancestors().nth(4).expect("a target directory");
+    if !interpreter::finished(&interpreter.venv_dir(target)).exists() {
+        index_answers(&interpreter, &out)?;
+    }
+    Ok(interpreter.closed.or_else(|| interpreter::closed_at(target)))
+}
+
+/// Fetches the smallest of what is needed, as pip is configured on this machine.
+fn index_answers(interpreter: &Interpreter, out: &Path) -> Result<(), String> {
+    let mut pip = interpreter.pip_for(&interpreter.path);
+    pip.args(["download", "--quiet", "--no-deps", "--retries", "0", "--timeout", "10", "--dest"]).arg(out);
+    pip.arg("--constraint").arg(interpreter::constraints()).arg("openrtc");
+    let output = pip.output().map_err(|error| format!("pip does not start: {error}"))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    let last = said.lines().rev().find(|line| line.contains("ERROR")).unwrap_or("pip said nothing");
+    if output.status.success() { Ok(()) } else { Err(format!("no package index: {last}")) }
 }

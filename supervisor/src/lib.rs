@@ -6,7 +6,7 @@
 //! A file imports only from rows below its own:
 //!
 //! ```text
-//! 5  main  lib  cli  demo  run  doctor
+//! 5  main  lib  cli  application  demo  run  doctor
 //! 4  driver  sources  effects  shutdown
 //! 3  dispatch  control
 //! 2  spawn  host  wall  observer  ledger  secrets
@@ -14,6 +14,7 @@
 //! 0  sys                                  ← the only unsafe in this crate
 //! ```
 
+pub mod application;
 pub mod cli;
 pub mod config;
 pub mod control;

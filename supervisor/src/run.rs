@@ -5,7 +5,7 @@
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use openrtc_control_api::{DoctorReport, Strength, WallRow};
@@ -14,11 +14,12 @@ use openrtc_policy::{Policy, WaitStatus};
 use rustix::process::DumpableBehavior;
 use tokio::time::{Instant, timeout};
 
-use crate::config::Config;
+use crate::config::{Config, ConfigFaults};
 use crate::control::{self, About, Control, World};
 use crate::driver::{self, Clock};
 use crate::effects::Effects;
 use crate::host::morgue::Morgue;
+use crate::host::probe::{self, ProbeFault};
 use crate::host::{HostContext, Registry, chain, tree, work_dir};
 use crate::ledger::Ledger;
 use crate::observer::{Fanout, JsonlObserver, LogObserver, MetricsJsonlObserver, Timeouts, Told};
@@ -76,6 +77,12 @@ pub enum RunError {
     /// A runtime's interpreter cannot be a host.
     #[error(transparent)]
     Interpreter(#[from] InterpreterError),
+    /// An application cannot be loaded.
+    #[error(transparent)]
+    Application(#[from] ProbeFault),
+    /// The file names agents that no application registers.
+    #[error(transparent)]
+    Agents(#[from] ConfigFaults),
     /// A wall that `[wall] require` names cannot stand here.
     #[error("wall.require names {walls}: {detail}")]
     Required {
@@ -117,28 +124,29 @@ async fn serve(config: Config, spawner: Spawner) -> Result<(), RunError> {
     demand_walls(&report)?;
     let (vault, faults) = Vault::resolve(&config, |argv| run_secret_command(spawner.clone(), argv)).await;
     tell_start(&report, &config, &vault, &faults);
-    let rules = vault.rules(&config);
     let clock = Clock::start();
     let fanout = observers(&config)?;
     let (handle, queue) = Handle::new();
-    let (registry, ledger) = (Registry::default(), Ledger::default());
-    let deployment_version = config.supervisor.deployment_version.clone();
-    let world = World::new(handle.clone(), registry.clone(), ledger.clone(), fanout.clone(), about(&config, report))
-        .with_spawner(spawner.clone());
-    let snapshots = snapshots(&config, world.clone(), fanout.clone());
     let listening = tokio::spawn(signals.obey(handle.clone()));
     let context = Arc::new(HostContext {
-        handle,
+        handle: handle.clone(),
         spawner,
         walls,
-        config: Arc::new(config),
         vault,
-        registry,
-        ledger,
+        registry: Registry::default(),
+        ledger: Ledger::default(),
         morgue: Morgue::default(),
         fanout: fanout.clone(),
         work_root,
+        current: RwLock::new(Arc::new(config)),
     });
+    let config = know_agents(&context).await?;
+    let rules = context.vault.rules(&config);
+    let deployment_version = config.supervisor.deployment_version.clone();
+    let (registry, ledger) = (context.registry.clone(), context.ledger.clone());
+    let world = World::new(handle, registry, ledger, fanout.clone(), about(&config, report))
+        .with_spawner(context.spawner.clone());
+    let snapshots = snapshots(&config, world.clone(), fanout.clone());
     let effects = Effects::new(context, deployment_version);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let server = tokio::spawn(control.serve(world, async {
@@ -158,6 +166,19 @@ async fn serve(config: Config, spawner: Spawner) -> Result<(), RunError> {
     }
     tracing::info!("finished: no session and no host is left");
     Ok(())
+}
+
+/// Completes the configuration with the agents that applications register, each asked in a walled host of its own.
+async fn know_agents(context: &Arc<HostContext>) -> Result<Arc<Config>, RunError> {
+    let mut config = Config::clone(&context.config());
+    let runtimes: Vec<_> = config.python_runtimes().map(|(name, _)| name.clone()).collect();
+    for runtime in runtimes {
+        let agents = probe::agents(context, &runtime).await?;
+        config.take_agents(&runtime, agents)?;
+    }
+    let config = Arc::new(config);
+    context.replace_config(Arc::clone(&config));
+    Ok(config)
 }
 
 /// The zygotes' states once they are warm, or when that has failed or taken too long: the first hosts need not be made

@@ -140,7 +140,7 @@ async fn stage(way: &Way, dir: &Path, spawner: Spawner) -> Arc<HostContext> {
         handle,
         spawner,
         walls,
-        config: Arc::new(config),
+        current: std::sync::RwLock::new(Arc::new(config)),
         vault,
         registry: Registry::default(),
         ledger: Ledger::default(),
@@ -153,7 +153,7 @@ async fn stage(way: &Way, dir: &Path, spawner: Spawner) -> Arc<HostContext> {
 /// Brings one host up, and buries it.
 async fn host(context: &Arc<HostContext>, how: How, generation: u32) -> [Duration; 4] {
     let tenant = TenantId::parse("acme").expect("a tenant");
-    let runtime = context.config.agents.first().expect("an agent").rules.runtime.clone();
+    let runtime = context.config().agents.first().expect("an agent").rules.runtime.clone();
     let plan = HostPlan { host: HostId { index: 0, generation }, tenant, runtime, scope: HostScope::Tenant };
     let start = Instant::now();
     let newborn = context.spawner.spawn(plan.host, &plan.runtime, how).await.expect("a process");
@@ -164,7 +164,7 @@ async fn host(context: &Arc<HostContext>, how: How, generation: u32) -> [Duratio
     let hello = start.elapsed();
     let mut link = Link::new(channel.into_std().expect("its channel")).expect("link");
     let task = HostTask::new(Arc::clone(context), plan, newborn.process, how, Redactor::default());
-    let up = birth::bring_up(&task, &mut link).await;
+    let up = birth::bring_up(&task, &mut link, birth::Purpose::Serve).await;
     let ready = start.elapsed();
     up.unwrap_or_else(|fault| panic!("host did not come up: {fault:?}"));
     task.process.kill().expect("kill");

@@ -13,6 +13,7 @@ mod escape;
 mod examples;
 mod parent_death;
 mod protocol;
+mod python;
 mod secrets;
 mod tagging;
 mod walls;

@@ -4,6 +4,7 @@
 
 pub mod http;
 pub mod product;
+pub mod python;
 pub mod supervisor;
 pub mod wait;
 

@@ -11,17 +11,33 @@ use std::sync::OnceLock;
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
-        let tests = std::env::current_exe().expect("own path");
-        // target/<profile>/deps/<test>
-        let profile_dir = tests.parent().and_then(Path::parent).expect("tests lie in target/<profile>/deps");
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo.args(["build", "--quiet", "--package", "openrtc-supervisor", "--bin", "openrtc-supervisor"]);
         cargo.arg("--manifest-path").arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"));
-        cargo.arg("--target-dir").arg(profile_dir.parent().expect("target directory"));
-        if profile_dir.ends_with("release") {
+        cargo.arg("--target-dir").arg(target_dir());
+        if is_release() {
             cargo.arg("--release");
         }
         assert!(cargo.status().expect("run cargo").success(), "the product does not build");
-        profile_dir.join("openrtc-supervisor")
+        profile_dir().join("openrtc-supervisor")
+    })
+}
+
+/// Where cargo builds.
+pub(crate) fn target_dir() -> &'static Path {
+    profile_dir().parent().expect("target directory")
+}
+
+/// Whether the tests are built with the release profile.
+pub(crate) fn is_release() -> bool {
+    profile_dir().ends_with("release")
+}
+
+fn profile_dir() -> &'static Path {
+    static PROFILE_DIR: OnceLock<PathBuf> = OnceLock::new();
+    PROFILE_DIR.get_or_init(|| {
+        let tests = std::env::current_exe().expect("own path");
+        // target/<profile>/deps/<test>
+        tests.parent().and_then(Path::parent).expect("tests lie in target/<profile>/deps").to_owned()
     })
 }

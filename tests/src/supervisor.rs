@@ -3,6 +3,7 @@
 //! Owns: starting and stopping it, as root or as an ordinary user, and asking it through its own command line. Never:
 //! leaves a process behind.
 
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -53,6 +54,7 @@ pub struct Setup {
     config: String,
     config_file: Option<PathBuf>,
     user: User,
+    env: Vec<(String, OsString)>,
     dir: TempDir,
 }
 
@@ -61,7 +63,7 @@ impl Setup {
     pub fn new(config: &str) -> Self {
         let dir = tempfile::Builder::new().prefix("ort-").tempdir().expect("temporary directory");
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("open the directory");
-        Self { config: config.to_owned(), config_file: None, user: User::Me, dir }
+        Self { config: config.to_owned(), config_file: None, user: User::Me, env: Vec::new(), dir }
     }
 
     /// A supervisor with a configuration that stands somewhere, as it stands there.
@@ -72,6 +74,12 @@ impl Setup {
     /// Run by this user.
     pub fn run_by(mut self, user: User) -> Self {
         self.user = user;
+        self
+    }
+
+    /// With this variable in its environment, which is else empty but for the search path and its directories.
+    pub fn env(mut self, variable: &str, value: impl Into<OsString>) -> Self {
+        self.env.push((variable.to_owned(), value.into()));
         self
     }
 
@@ -126,7 +134,7 @@ impl Setup {
         let log = fs::File::create(dir.join("supervisor.log")).expect("create log");
         let mut command = Command::new(&program);
         command.arg("--isolation").arg("process").arg("--config").arg(&config);
-        command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin");
+        command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").envs(self.env);
         for (variable, name) in [("RUNTIME_DIRECTORY", "run"), ("STATE_DIRECTORY", "state")] {
             let path = dir.join(name);
             fs::create_dir(&path).expect("create directory");

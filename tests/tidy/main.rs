@@ -15,8 +15,9 @@ const FN_LINES_MAX: usize = 70;
 
 /// Inside `supervisor/src`, a file imports only from rows below its own.
 const ROWS: &[(usize, &[&str])] = &[
-    // `run` wires everything together; `doctor` is the start-up report as a command.
-    (5, &["main", "lib", "run", "doctor", "cli", "demo"]),
+    // `run` wires everything together; `doctor` is the start-up report as a command; `application` makes configurations
+    // of Python applications for the command line.
+    (5, &["main", "lib", "run", "doctor", "cli", "application", "demo"]),
     (4, &["driver", "sources", "effects", "shutdown"]),
     (3, &["dispatch", "control"]),
     (2, &["spawn", "host", "wall", "observer", "ledger", "secrets"]),

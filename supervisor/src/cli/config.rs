@@ -1,13 +1,18 @@
-//! `config`: check, show.
+//! `config`: check, show, import.
 //!
-//! Owns: how a configuration and its faults are shown. Never: a secret.
+//! Owns: how a configuration and its faults are shown, and where one that was written goes. Never: a secret.
 
-use clap::Subcommand;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
 use openrtc_control_api::{ConfigCheck, ConfigFault};
+use serde::Serialize;
 
 use super::exit::{CliError, Exit};
 use super::output::Output;
-use super::{Global, here};
+use super::{Global, application, here};
+use crate::application::import;
 
 /// What to do with the configuration.
 #[derive(Debug, Subcommand)]
@@ -16,6 +21,32 @@ pub enum Command {
     Check,
     /// Print the configuration in force, with ***(source) for each secret
     Show,
+    /// Write down what a Python application says: agents, tenants, caps, breaker, routes, and where keys are
+    Import(ImportOptions),
+}
+
+/// Options of `config import`.
+#[derive(Debug, Args)]
+#[command(long_about = "\
+Write a configuration from what a Python application says, by reading it; nothing of it is executed. Of tenant_config, caps, \
+breaker, memory limits and routers, what is plain is written as TOML; what is computed is named in a comment, with its \
+line. A literal key becomes a reference to a variable that you set; the key itself is never printed.")]
+pub struct ImportOptions {
+    /// The application: main.py, agents.py:pool, my.module:server, or a folder of agents
+    #[arg(value_name = "APPLICATION")]
+    application: String,
+    /// Write to this file, which must not exist
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+/// What was written.
+#[derive(Debug, Serialize)]
+struct Imported {
+    output: Option<PathBuf>,
+    text: String,
+    variables_to_set: Vec<String>,
+    warnings: Vec<String>,
 }
 
 pub(super) fn perform(command: &Command, global: &Global, output: &Output) -> Result<Exit, CliError> {
@@ -30,7 +61,41 @@ pub(super) fn perform(command: &Command, global: &Global, output: &Output) -> Re
             output.result(&config, |_, config| format!("{config:#}\n"))?;
             Ok(Exit::Ok)
         }
+        Command::Import(options) => import(options, global, output),
     }
+}
+
+fn import(options: &ImportOptions, global: &Global, output: &Output) -> Result<Exit, CliError> {
+    let (place, read) = application::read(&options.application, global)?;
+    let current = application::current_directory()?;
+    let dir = match &options.output {
+        Some(file) => current.join(file).parent().unwrap_or(Path::new("/")).components().collect(),
+        None if place.is_bound() => place.dir.clone(),
+        None => current,
+    };
+    let written = import::write(&place, &read, &dir, &here::request(global).environment)?;
+    if let Some(file) = &options.output {
+        let failed = |source| CliError::File { option: "--output", path: file.clone(), source };
+        let mut new = std::fs::File::create_new(file).map_err(failed)?;
+        new.write_all(written.text.as_bytes()).map_err(failed)?;
+        output.note(&format!("written: {}; next: openrtc-supervisor config check --config {0}", file.display()));
+    } else if place.is_bound() {
+        output.note(&format!("to be kept in {}", dir.display()));
+    }
+    if !written.missing.is_empty() {
+        output.note(&format!("to be set where the supervisor runs: {}", written.missing.join(", ")));
+    }
+    let imported = Imported {
+        output: options.output.clone(),
+        text: written.text,
+        variables_to_set: written.missing,
+        warnings: written.config.warnings,
+    };
+    if imported.output.is_some() && !output.json() {
+        return Ok(Exit::Ok);
+    }
+    output.result(&imported, |_, imported| imported.text.clone())?;
+    Ok(Exit::Ok)
 }
 
 fn text(check: &ConfigCheck) -> String {

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use openrtc_control_api::Problem;
 use openrtc_policy::RejectReason;
 
+use crate::application::ApplicationError;
 use crate::config::ConfigFaults;
 use crate::run::RunError;
 use crate::telemetry::TelemetryError;
@@ -81,6 +82,9 @@ pub enum CliError {
     /// Logging could not be set up.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
+    /// Nothing can be made of an application.
+    #[error(transparent)]
+    Application(#[from] ApplicationError),
     /// The supervisor did not start.
     #[error(transparent)]
     Run(#[from] RunError),
@@ -110,7 +114,9 @@ impl CliError {
             Self::Client(error) if error.unreachable() => Exit::Unreachable,
             Self::Refused(problem) => exit_of(problem),
             Self::Usage { .. } | Self::File { .. } | Self::Config(_) => Exit::Usage,
-            Self::Run(RunError::Interpreter(_)) => Exit::Usage,
+            Self::Run(RunError::Interpreter(_) | RunError::Application(_) | RunError::Agents(_)) => Exit::Usage,
+            Self::Application(error) if error.is_usage() => Exit::Usage,
+            Self::Application(_) => Exit::Failure,
             Self::Client(_) | Self::Output(_) | Self::Start(_) | Self::Telemetry(_) | Self::Run(_) => Exit::Failure,
         }
     }

@@ -28,7 +28,11 @@ const ANY_AGENCY: &str = "[agents.any]\ncommand = [\"/bin/true\"]\n";
 
 /// `run`: the supervisor in the foreground, until it ends.
 pub fn run(global: &Global, hosts: HostArguments) -> Result<ExitCode, CliError> {
-    let config = load(global)?;
+    run_with(load(global)?, global, hosts)
+}
+
+/// The same, of a configuration that is there already.
+pub fn run_with(config: Config, global: &Global, hosts: HostArguments) -> Result<ExitCode, CliError> {
     let level = match (global.quiet, global.log_level) {
         (_, Some(level)) => level_filter(level),
         (true, None) => LevelFilter::WARN,
@@ -156,11 +160,11 @@ pub fn config_show(global: &Global) -> Result<serde_json::Value, CliError> {
     Ok(load(global)?.redacted_json())
 }
 
-fn load(global: &Global) -> Result<Config, CliError> {
+pub(super) fn load(global: &Global) -> Result<Config, CliError> {
     Ok(Config::load(&request(global))?)
 }
 
-fn request(global: &Global) -> LoadRequest {
+pub(super) fn request(global: &Global) -> LoadRequest {
     let environment = std::env::vars_os().filter_map(|(name, value)| {
         // What is not text cannot be one of ours.
         Some((name.into_string().ok()?, value.into_string().ok()?))

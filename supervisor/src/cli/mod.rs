@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 mod agent;
+mod application;
 mod breaker;
 pub mod client;
 mod config;
@@ -22,6 +23,8 @@ pub mod find;
 pub mod here;
 mod host;
 pub mod output;
+mod run;
+mod runtime;
 mod session;
 mod snapshot;
 pub mod table;
@@ -35,6 +38,7 @@ use output::{Color, Output};
 const EXAMPLES: &str = "\
 Examples:
   openrtc-supervisor demo
+  openrtc-supervisor run main.py
   openrtc-supervisor --isolation process --config openrtc-supervisor.toml
   openrtc-supervisor dispatch --tenant acme-corp --room call-1 --wait
   openrtc-supervisor session list --ended
@@ -120,7 +124,7 @@ pub enum LogLevel {
 pub enum Command {
     /// Run the supervisor in the foreground
     #[command(visible_alias = "start")]
-    Run,
+    Run(run::Options),
     /// Show a small agency with a hostile tenant, and measure what its walls are worth
     Demo(DemoOptions),
     /// Ask for an agent session
@@ -139,6 +143,9 @@ pub enum Command {
     /// Agents: list
     #[command(subcommand)]
     Agent(agent::Command),
+    /// Runtimes of the configuration: list, inspect
+    #[command(subcommand)]
+    Runtime(runtime::Command),
     /// Circuit breakers: status, trip, reset
     #[command(subcommand)]
     Breaker(breaker::Command),
@@ -148,7 +155,7 @@ pub enum Command {
     Shutdown,
     /// Show which walls stand on this machine, and what each absent one needs
     Doctor,
-    /// The configuration: check, show
+    /// The configuration: check, show, import
     #[command(subcommand)]
     Config(config::Command),
 }
@@ -216,9 +223,10 @@ fn perform(cli: Cli, output: &Output, hosts: HostArguments) -> Result<ExitCode, 
     };
     let exit = match command {
         // These need no supervisor.
-        Command::Run => return here::run(&global, hosts),
+        Command::Run(options) => return run::perform(&options, &global, output, hosts),
         Command::Demo(options) => return here::demo(&global, &options),
         Command::Config(command) => config::perform(&command, &global, output)?,
+        Command::Runtime(command) => runtime::perform(command, &global, output)?,
         Command::Doctor => doctor::perform(&asked)?,
         // These ask one.
         Command::Dispatch(options) => asked.of(async |client| dispatch::perform(options, &client, output).await)?,

@@ -18,6 +18,8 @@ fn every_documented_command_parses() {
     for line in [
         "--isolation process --config a.toml",
         "run",
+        "run main.py",
+        "run agents.py:pool -q",
         "start --config a.toml --log-level debug",
         "demo --json --keep /tmp/x",
         "dispatch --room r --tenant t --agent a --metadata {} --room-metadata {} --input f.wav --wait",
@@ -44,6 +46,10 @@ fn every_documented_command_parses() {
         "doctor --color never",
         "config check",
         "config show --config a.toml",
+        "config import main.py",
+        "config import agents/ --output agency.toml",
+        "runtime list",
+        "runtime inspect main.py --json",
         "-q drain --control-socket /tmp/c.sock",
     ] {
         assert!(typed(line).is_ok(), "{line}: {}", typed(line).unwrap_err());
@@ -62,6 +68,9 @@ fn what_is_wrong_is_refused_before_anything_happens() {
         ("breaker trip", ErrorKind::MissingRequiredArgument),
         ("drain --color blue", ErrorKind::InvalidValue),
         ("run --isolation thread", ErrorKind::ValueValidation),
+        ("run main.py other.py", ErrorKind::UnknownArgument),
+        ("config import", ErrorKind::MissingRequiredArgument),
+        ("runtime inspect", ErrorKind::MissingRequiredArgument),
     ] {
         let error = typed(line).expect_err(line);
         assert_eq!(error.kind(), kind, "{line}: {error}");

@@ -55,6 +55,14 @@ pub(super) fn embedded(text: &str, dir: &Path) -> Result<Config, ConfigFaults> {
     assemble(None, root, Exposed::default(), &origin, &request, faults)
 }
 
+/// Loads a text that was made for a request without a file.
+pub(super) fn generated(text: &str, name: &str, dir: &Path, request: &LoadRequest) -> Result<Config, ConfigFaults> {
+    let mut faults = Faults::default();
+    let origin = Origin::whole(name, dir);
+    let root = tree::parse(text, &origin.source, &mut faults);
+    assemble(None, root, Exposed::default(), &origin, request, faults)
+}
+
 fn only_faults(faults: Faults) -> ConfigFaults {
     match faults.finish() {
         Err(faults) => faults,

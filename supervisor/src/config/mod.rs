@@ -126,6 +126,12 @@ impl Config {
         load::embedded(text, dir)
     }
 
+    /// Loads a text that was made, shown as `name`, whose relative paths are below `dir`; environment and flags are heeded
+    /// as for a file, and the request's own file is not.
+    pub fn generated(text: &str, name: &str, dir: &Path, request: &LoadRequest) -> Result<Self, ConfigFaults> {
+        load::generated(text, name, dir, request)
+    }
+
     /// The walls asked for around a host: `[wall]`, over it the runtime's, over that the tenant's. A tenant that is not
     /// configured has none of its own.
     pub fn wall(&self, tenant: &TenantId, runtime: &RuntimeName) -> WallSpec {

@@ -95,6 +95,15 @@ pub fn plugin_of(variable: &str) -> Option<&'static str> {
     key_variables().find(|(_, known)| known == variable).map(|(plugin, _)| plugin)
 }
 
+/// Plugins that read no key of their own under `api_keys`; those of AWS stand in `env`.
+const KEYLESS: [&str; 8] =
+    ["aws", "blingfire", "browser", "langchain", "nltk", "noise_cancellation", "silero", "turn_detector"];
+
+/// Whether a plugin has no key under `api_keys`.
+pub fn takes_no_key(plugin: &str) -> bool {
+    KEYLESS.contains(&plugin)
+}
+
 /// Whether a provider's key may be a service account's JSON file, named by path (Google's speech plugins).
 pub fn takes_credentials_file(plugin: &str) -> bool {
     matches!(plugin, "google" | "gemini" | "vertexai")

@@ -37,6 +37,15 @@ pub fn setup(step: SetupStep, errno: i32, detail: impl ToString, retry: bool) ->
     HostFault::Setup(SetupFailure { step, errno, detail: detail.to_string(), retry })
 }
 
+/// What a host is brought up for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To run its tenant's sessions.
+    Serve,
+    /// To say which agents its application has; it gets no key.
+    Inspect,
+}
+
 /// A host that came up.
 pub struct Born {
     /// The agents that it serves.
@@ -46,7 +55,7 @@ pub struct Born {
 }
 
 /// Brings up one newborn.
-pub async fn bring_up(task: &HostTask, link: &mut Link) -> Result<Born, HostFault> {
+pub async fn bring_up(task: &HostTask, link: &mut Link, purpose: Purpose) -> Result<Born, HostFault> {
     hello(link).await?;
     let lockdown = raise(task).await?;
     link.phase = Phase::Greeted;
@@ -61,7 +70,7 @@ pub async fn bring_up(task: &HostTask, link: &mut Link) -> Result<Born, HostFaul
     // From here on what runs may be the tenant's, and so is what goes wrong.
     task.context.handle.host(task.plan.host, HostEvent::Up).await?;
     proceed(task, link).await?;
-    configure(task, link)?;
+    configure(task, link, purpose)?;
     let agents = ready(task, link).await?;
     link.phase = Phase::Serving;
     Ok(Born { agents, grants })
@@ -123,7 +132,7 @@ async fn attest(task: &HostTask, reports: Vec<WallReport>, lockdown: Lockdown) -
 
 /// The green light; a foreign program says its own hello behind the walls (decision P5).
 async fn proceed(task: &HostTask, link: &mut Link) -> Result<(), HostFault> {
-    let program = task.context.config.program(&task.plan.runtime, &task.work_dir);
+    let program = task.context.config().program(&task.plan.runtime, &task.work_dir);
     let foreign = program.is_some();
     link.command(&Command::Proceed { program }, Vec::new())?;
     if !foreign {
@@ -138,12 +147,14 @@ async fn proceed(task: &HostTask, link: &mut Link) -> Result<(), HostFault> {
 }
 
 /// Secrets travel here, and only here (law 8).
-fn configure(task: &HostTask, link: &mut Link) -> Result<(), HostFault> {
+fn configure(task: &HostTask, link: &mut Link, purpose: Purpose) -> Result<(), HostFault> {
     let HostTask { context, plan, work_dir, .. } = task;
-    let mut configure = context
-        .vault
-        .configure(&context.config, &plan.tenant, &plan.runtime, work_dir)
-        .map_err(|fault| setup(SetupStep::Configure, 0, fault, false))?;
+    let config = context.config();
+    let configure = match purpose {
+        Purpose::Serve => context.vault.configure(&config, &plan.tenant, &plan.runtime, work_dir),
+        Purpose::Inspect => context.vault.configure_inspection(&config, &plan.runtime, work_dir),
+    };
+    let mut configure = configure.map_err(|fault| setup(SetupStep::Configure, 0, fault, false))?;
     if let Some(application) = &mut configure.application {
         // A cold host comes from no zygote that could have loaded it.
         application.loaded &= task.record.how == How::Zygote;

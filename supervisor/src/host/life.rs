@@ -14,7 +14,7 @@ use openrtc_policy::{HostEvent, HostPlan, Intent, SetupFailure};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::birth::{self, Born, HostFault};
+use super::birth::{self, Born, HostFault, Purpose};
 use super::link::{Link, LinkFault};
 use super::order::{Ending, Order};
 use super::output::{OutputReader, OutputTail};
@@ -51,7 +51,7 @@ pub async fn live(
 }
 
 /// The process, and all that its task needs: nothing is heard of a host whose secrets could not be kept out of it.
-async fn make(
+pub(super) async fn make(
     context: Arc<HostContext>,
     plan: HostPlan,
 ) -> Result<(HostTask, UnixStream, Option<OutputTail>), SetupFailure> {
@@ -173,7 +173,7 @@ impl Life {
             None => {}
             Some(Ending::Terminate(intent)) => {
                 self.task.record.intend(intent);
-                let grace = Duration::from_millis(self.task.context.config.rules.terminate_grace_ms);
+                let grace = Duration::from_millis(self.task.context.config().rules.terminate_grace_ms);
                 self.due = Due::Kill(Instant::now() + grace);
                 // ESRCH means that it has ended by itself.
                 let _ = self.task.process.terminate();
@@ -223,7 +223,7 @@ async fn converse(task: HostTask, channel: UnixStream, orders: &mut mpsc::Receiv
     let born = Instant::now();
     let talk = async {
         let mut link = Link::new(channel)?;
-        let Born { agents, grants } = birth::bring_up(&task, &mut link).await?;
+        let Born { agents, grants } = birth::bring_up(&task, &mut link, Purpose::Serve).await?;
         let ready_after_ms = u64::try_from(born.elapsed().as_millis()).unwrap_or(u64::MAX);
         task.record.set_ready(ready_after_ms);
         task.context.fanout.tell(Told::HostUp {

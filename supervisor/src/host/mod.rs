@@ -18,6 +18,7 @@ pub mod liveness;
 pub mod morgue;
 pub mod order;
 pub mod output;
+pub mod probe;
 pub mod rate;
 pub mod reap;
 pub mod record;
@@ -29,7 +30,7 @@ pub mod tree;
 pub mod work_dir;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use openrtc_ipc::{RuntimeName, TenantId};
 
@@ -51,8 +52,6 @@ pub struct HostContext {
     pub spawner: Spawner,
     /// Raises walls.
     pub walls: Walls,
-    /// The operator's file, made valid.
-    pub config: Arc<Config>,
     /// Every secret.
     pub vault: Vault,
     /// Hosts that exist.
@@ -65,17 +64,30 @@ pub struct HostContext {
     pub fanout: Fanout,
     /// Parent of the hosts' own directories.
     pub work_root: PathBuf,
+    /// The operator's file, made valid; may be replaced while hosts live.
+    pub current: RwLock<Arc<Config>>,
 }
 
 impl HostContext {
+    /// The configuration in force now.
+    pub fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts another configuration in force, for hosts made from now on.
+    pub fn replace_config(&self, config: Arc<Config>) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = config;
+    }
+
     /// What a host will run and must be able to read, and what it must never see.
     pub fn program_files(&self, tenant: &TenantId, runtime: &RuntimeName) -> ProgramFiles {
-        let hidden = self.config.hidden_paths();
-        if let Some(python) = self.config.runtime(runtime).and_then(crate::config::Runtime::python) {
+        let config = self.config();
+        let hidden = config.hidden_paths();
+        if let Some(python) = config.runtime(runtime).and_then(crate::config::Runtime::python) {
             return ProgramFiles { hidden, ..ProgramFiles::python(&python.interpreter, &python.target) };
         }
-        let foreign = self.config.program(runtime, Path::new("")).map(|program| program.argv);
-        let agents = self.config.agents_of(tenant, runtime).map(|agent| agent.command.clone());
+        let foreign = config.program(runtime, Path::new("")).map(|program| program.argv);
+        let agents = config.agents_of(tenant, runtime).map(|agent| agent.command.clone());
         ProgramFiles {
             commands: foreign.into_iter().chain(agents).filter(|command| !command.is_empty()).collect(),
             hidden,

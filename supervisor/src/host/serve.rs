@@ -35,7 +35,7 @@ pub struct Service {
 impl Service {
     /// A host without sessions.
     pub fn new(task: HostTask, grants: Vec<FileGrant>) -> Self {
-        let config = &task.context.config;
+        let config = task.context.config();
         let heartbeat = Duration::from_millis(config.liveness.heartbeat_interval_ms);
         Self {
             liveness: Liveness::new(heartbeat, config.rules.unresponsive_warn_ms),
@@ -84,7 +84,7 @@ impl Service {
             }
             Order::Drain => link.command(&Command::Drain, Vec::new()),
             Order::Shutdown => {
-                let grace_ms = self.task.context.config.rules.terminate_grace_ms;
+                let grace_ms = self.task.context.config().rules.terminate_grace_ms;
                 link.command(&Command::Shutdown { grace_ms }, Vec::new())
             }
         }

@@ -46,7 +46,7 @@ impl HostTask {
         let record = Arc::new(HostRecord::new(plan.clone(), process.pid(), how, unix_ms()));
         context.registry.enter(Arc::clone(&record));
         Self {
-            spec: Arc::new(context.config.wall(&plan.tenant, &plan.runtime)),
+            spec: Arc::new(context.config().wall(&plan.tenant, &plan.runtime)),
             work_dir: context.work_root.join(plan.host.to_string()),
             redactor: Arc::new(redactor),
             wall: SharedWall::default(),

@@ -1,0 +1,93 @@
+//! Which argument of a script's pool or server is which key of a configuration.
+//!
+//! Owns: that table. Never: judges a value; the loader does.
+
+/// Where an argument goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Section and key; the value is the same.
+    Key(&'static str, &'static str),
+    /// Section and key of a number without a fraction; 0 is none, and then nothing is written.
+    Whole(&'static str, &'static str),
+    /// There is nothing to write: the host honours it, or it says what holds anyway.
+    Nothing,
+    /// It is not in force, and this is to be said.
+    Said(&'static str),
+}
+
+use Place::{Key, Nothing, Said, Whole};
+
+const OFF: &str = "is off in hosts";
+const SUPERVISOR: &str = "is the supervisor's here";
+
+/// Of `openrtc.AgentPool`.
+const POOL: [(&str, Place); 29] = [
+    ("max_concurrent_sessions", Key("supervisor", "max_concurrent_sessions")),
+    ("drain_timeout", Key("supervisor", "drain_timeout_s")),
+    ("deployment_version", Key("supervisor", "deployment_version")),
+    ("accept_only_registered_rooms", Key("supervisor", "accept_only_registered_rooms")),
+    ("memory_limit_mb", Whole("wall", "memory_max_mb")),
+    ("memory_warn_mb", Whole("wall", "memory_warn_mb")),
+    ("slow_session_threshold_ms", Whole("wall", "slow_session_threshold_ms")),
+    ("enable_tenant_circuit_breaker", Key("circuit_breaker", "enabled")),
+    ("tenant_circuit_cooldown_s", Key("circuit_breaker", "cooldown_s")),
+    ("isolation", Nothing),
+    ("backend", Nothing),
+    ("default_stt", Nothing),
+    ("default_llm", Nothing),
+    ("default_tts", Nothing),
+    ("default_greeting", Nothing),
+    ("observers", Nothing),
+    ("request_fnc", Said("runs in the host, after admission")),
+    ("consecutive_failure_limit", Said("has no counterpart: a host that fails takes its own tenant's sessions only")),
+    ("agent_name", Said("is what the supervisor registers with LiveKit as: see [livekit]")),
+    ("port", Said(OFF)),
+    ("enable_uvloop", Said(OFF)),
+    ("enable_introspection", Said("is off in hosts: `openrtc-supervisor snapshot` shows all of them")),
+    ("introspection_socket_path", Said("is off in hosts: see supervisor.openrtc_top_socket")),
+    ("enable_hot_reload", Said(OFF)),
+    ("watch_paths", Said(OFF)),
+    ("audit_sink", Said("is not called: see [observers.jsonl]")),
+    ("api_key", Nothing),
+    ("api_secret", Nothing),
+    ("ws_url", Said(SUPERVISOR)),
+];
+
+/// Of `livekit.agents.AgentServer` and `WorkerOptions`.
+const SERVER: [(&str, Place); 25] = [
+    ("drain_timeout", Key("supervisor", "drain_timeout_s")),
+    ("job_memory_limit_mb", Whole("wall", "memory_max_mb")),
+    ("job_memory_warn_mb", Whole("wall", "memory_warn_mb")),
+    ("initialize_process_timeout", Key("supervisor", "initialize_timeout_s")),
+    ("shutdown_process_timeout", Key("supervisor", "terminate_grace_s")),
+    ("entrypoint_fnc", Nothing),
+    ("prewarm_fnc", Nothing),
+    ("setup_fnc", Nothing),
+    ("agent_name", Nothing),
+    ("job_executor_type", Nothing),
+    ("multiprocessing_context", Nothing),
+    ("session_end_timeout", Nothing),
+    ("log_level", Nothing),
+    ("http_proxy", Said("is the environment's: see [runtimes.app.env]")),
+    ("request_fnc", Said("runs in the host, after admission")),
+    ("load_fnc", Said(SUPERVISOR)),
+    ("load_threshold", Said(SUPERVISOR)),
+    ("num_idle_processes", Said("has no counterpart: hosts are forked when they are needed")),
+    ("permissions", Said(SUPERVISOR)),
+    ("max_retry", Said(SUPERVISOR)),
+    ("ws_url", Said(SUPERVISOR)),
+    ("host", Said(OFF)),
+    ("port", Said(OFF)),
+    ("prometheus_port", Said(OFF)),
+    ("prometheus_multiproc_dir", Said(OFF)),
+];
+
+/// Where an argument of a pool (`kind = "pool"`), or of a server, goes.
+pub fn place(kind: Option<&str>, argument: &str) -> Place {
+    let table: &[(&str, Place)] = if kind == Some("pool") { &POOL } else { &SERVER };
+    let found = table.iter().find(|(name, _)| *name == argument);
+    found.map_or(Said("is not known to this version: see docs/python.md"), |(_, place)| *place)
+}
+
+/// Sections in which keys are written, in their order.
+pub const SECTIONS: [&str; 3] = ["supervisor", "wall", "circuit_breaker"];

@@ -1,0 +1,296 @@
+"""One session as livekit-agents knows it: a `JobContext` of our own making, run to its end.
+
+Owns: the job's metadata as the supervisor stamped it, the mock room, when a session is over and the sequence that ends
+it. Never: reads a tenant from metadata; tells anything to the supervisor but through the session it was given.
+
+```text
+entered ──entrypoint raised──────────────────────────────► ending (failed)
+   ├──ctx.shutdown(), `ending`, the AgentSession closed──► ending
+   └──entrypoint returned──► mock room: idle, recording played out ──► ending
+ending: entrypoint, AgentSession, session-end hook, report, room, shutdown callbacks, clean-up
+```
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from openrtc_host import adapter
+from openrtc_host.mock import MockRoom
+from openrtc_host.quiet import endpointing_max_s, expect_no_words, quiet
+from openrtc_host.seams import SessionTask
+from openrtc_host.stamp import stamped
+from openrtc_host.usage import Telemetry
+
+logger = logging.getLogger("openrtc_host")
+
+#: What upstream gives each step of the end.
+ENTRYPOINT_S, CLOSE_S = 15.0, 60.0
+#: How long an agent that has spoken for itself must stay idle before a session without a caller is over.
+QUIET_S = 0.2
+#: What a caller's words may need until a turn comes of them, beyond the end-pointing of the session.
+TRANSCRIPT_S = 1.5
+
+
+class AgentFailed(RuntimeError):
+    """The `AgentSession` ended, or said nothing, because of an error of its plugins."""
+
+
+class SessionEnding(asyncio.CancelledError):
+    """What OpenRTC's observers are given when a session is ended on request."""
+
+
+@dataclasses.dataclass
+class Seat:
+    """Where a session sits: the room, and how its job is described. One constructor for each kind of room."""
+
+    job: Any
+    room: Any
+    url: str
+    token: str
+    fake: bool
+
+    @classmethod
+    def in_mock_room(cls, session: SessionTask, agent_config: Mapping[str, Any], agent_name: str) -> Seat:
+        """In the frameworks' mock room, as their own simulated jobs."""
+        from livekit.protocol import agent, models
+
+        info = session.info
+        job_text, room_text = stamped(session.job_metadata, session.room_metadata, info["tenant"], agent_config)
+        job = agent.Job(
+            id=info["job_id"],
+            room=models.Room(sid=f"RM_{info['job_id']}", name=info["room_name"], metadata=room_text),
+            type=agent.JobType.JT_ROOM,
+            metadata=job_text,
+            agent_name=agent_name,
+        )
+        return cls(job=job, room=MockRoom(info["room_name"], room_text), url="", token="", fake=True)
+
+
+Entrypoint = Callable[[Any], Awaitable[None]]
+
+
+class Job:
+    """A running session: also what the hooks of the adapter ask and tell."""
+
+    def __init__(self, session: SessionTask, seat: Seat, proc: Any, executor: Any, accepted: Any) -> None:
+        self._session, self._seat = session, seat
+        loop = asyncio.get_running_loop()
+        self._shutdown: asyncio.Future[str] = loop.create_future()
+        self._closed: asyncio.Future[str] = loop.create_future()
+        self._failed: asyncio.Future[BaseException] = loop.create_future()
+        self.ctx = adapter.new_context(
+            proc=proc,
+            job=seat.job,
+            accepted=accepted,
+            room=seat.room,
+            url=seat.url,
+            token=seat.token,
+            fake=seat.fake,
+            executor=executor,
+            on_shutdown=self._on_shutdown,
+        )
+        seat.room.on("disconnected", lambda *_: self._on_shutdown("room disconnected"))
+        self._telemetry = Telemetry(session.emit, self.ctx)
+        self._input: Any = None
+        self._output: Any = None
+        self._is_heard = False
+        self._live, self._returned = asyncio.Event(), asyncio.Event()
+
+    # ---- what the adapter tells ----
+
+    def before_start(self, session: Any, room_options: Any) -> Any:
+        """An `AgentSession` is about to start: gives it ears and a mouth, which a mock room has not."""
+        self._telemetry.attach(session)
+        session.on("close", lambda event: self._on_close(session, event))
+        if not self._seat.fake:
+            return room_options
+        if self._output is None and session.output.audio is None:
+            from openrtc_host.recording import SpokenOutput, WavWriter
+
+            writer = None if self._session.output_fd is None else WavWriter(os.dup(self._session.output_fd))
+            session.output.audio = self._output = SpokenOutput(writer)
+        if self._input is not None and session.input.audio is None and not self._is_heard:
+            session.input.audio, self._is_heard = self._input, True
+        if room_options is not None:
+            room_options.audio_input = room_options.audio_output = False
+        return room_options
+
+    def after_start(self, session: Any) -> None:
+        """An `AgentSession` runs."""
+        with contextlib.suppress(Exception):  # an attribute that agents' code may read; OpenRTC sets it too
+            session.tenant_id = self._session.info["tenant"]
+        self._live.set()
+        self._session.started()
+
+    def entered(self, task: asyncio.Task[Any]) -> None:
+        """An agent's `on_enter` runs; upstream only logs what it raises."""
+        task.add_done_callback(self._entered)
+
+    def _entered(self, task: asyncio.Task[Any]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not self._failed.done():
+            self._failed.set_result(error)
+
+    def openrtc_info(self, info: Any) -> Any:
+        """OpenRTC's description of the session, as the supervisor stamped it (decision H3)."""
+        known = self._session.info
+        metadata = {**info.metadata, **known["metadata"], "tenant": known["tenant"]}
+        version = known["deployment_version"] or info.deployment_version
+        return dataclasses.replace(
+            info,
+            tenant=known["tenant"],
+            metadata=metadata,
+            job_id=known["job_id"],
+            room_name=known["room_name"],
+            started_at=known["started_at_unix_ms"] / 1000,
+            deployment_version=version,
+        )
+
+    def _on_close(self, session: Any, event: Any) -> None:
+        if session is adapter.primary_session(self.ctx) and not self._closed.done():
+            self._closed.set_result(event.reason.value)
+            if event.error is not None:
+                self._on_shutdown(event.reason.value)
+
+    def _on_shutdown(self, reason: str) -> None:
+        if not self._shutdown.done():
+            self._shutdown.set_result(reason or "shutdown")
+
+    # ---- the life of a session ----
+
+    async def run(
+        self,
+        entrypoint: Entrypoint,
+        *,
+        session_end: Entrypoint | None,
+        session_end_s: float,
+        grace_s: float,
+        http: adapter.HttpScope,
+    ) -> None:
+        """Runs the entrypoint and what it started to the end; raises what made it fail."""
+        if self._session.input_fd is not None:
+            from openrtc_host.recording import RecordingInput
+
+            self._input = RecordingInput(os.dup(self._session.input_fd))
+        adapter.enter_job(self.ctx, self)
+        http.enter()
+        entry = asyncio.create_task(self._enter(entrypoint), name="entrypoint")
+        error: BaseException | None = None
+        try:
+            error = await self._until_over(entry)
+        except asyncio.CancelledError as cancelled:
+            error = cancelled
+            raise
+        finally:
+            ended = SessionEnding(self._session.end_reason or "") if self._session.ending.is_set() else None
+            error = error or self._verdict()
+            adapter.finish_openrtc(self.ctx, error or ended)
+            patience = 0.0 if isinstance(error, asyncio.CancelledError) else min(ENTRYPOINT_S, grace_s / 3)
+            late = await self._end(entry, session_end, session_end_s, patience)
+            error = error or late
+        if error is not None and not self._session.ending.is_set():
+            raise error
+
+    async def _enter(self, entrypoint: Entrypoint) -> None:
+        try:
+            await entrypoint(self.ctx)
+        except SystemExit as left:  # in a task of its own it would end the event loop, and all sessions with it
+            raise AgentFailed(f"the agent called sys.exit({'' if left.code is None else repr(left.code)})") from left
+
+    async def _until_over(self, entry: asyncio.Task[None]) -> BaseException | None:
+        ending = asyncio.create_task(self._session.ending.wait())
+        over: set[asyncio.Future[Any]] = {ending, self._shutdown, self._failed}
+        idle: asyncio.Task[None] | None = None
+        try:
+            if self._input is not None:
+                idle = asyncio.create_task(self._feed(), name="recording")
+            await asyncio.wait({entry, *over}, return_when=asyncio.FIRST_COMPLETED)
+            if self._failed.done():
+                return self._failed.result()
+            if entry.done():
+                if entry.cancelled():
+                    return AgentFailed("the entrypoint was cancelled by its own code")
+                if (error := entry.exception()) is not None:
+                    return error
+                self._returned.set()
+                self._session.started()
+                if adapter.primary_session(self.ctx) is not None:
+                    if idle is None and self._seat.fake:
+                        idle = asyncio.create_task(quiet(adapter.primary_session(self.ctx), QUIET_S), name="idle")
+                    over |= {self._closed, *({idle} if idle else ())}
+                    await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
+                    if idle is not None and idle.done() and idle.exception() is not None:
+                        return idle.exception()
+            return self._failed.result() if self._failed.done() else None
+        finally:
+            for task in (ending, idle):
+                if task is not None:
+                    task.cancel()
+
+    async def _feed(self) -> None:
+        """Plays the recording once the agent has greeted, and waits for what it answers to the last words."""
+        await self._live.wait()
+        with contextlib.suppress(asyncio.TimeoutError):  # some entrypoints stay in their function for the whole call
+            await asyncio.wait_for(self._returned.wait(), 1.0)
+        session = adapter.primary_session(self.ctx)
+        await quiet(session, QUIET_S)
+        self._input.begin()
+        if self._is_heard:
+            await self._input.played.wait()
+        else:
+            logger.warning("the recording is not played: the script gave its AgentSession an audio input of its own")
+        await quiet(session, endpointing_max_s(session) + TRANSCRIPT_S)
+        self._on_shutdown("the recording is played out")
+
+    def _verdict(self) -> BaseException | None:
+        said = self._telemetry.closed_by_error or self._telemetry.unanswered_error
+        return AgentFailed(said) if said and not self._session.ending.is_set() else None
+
+    async def _end(
+        self, entry: asyncio.Task[None], session_end: Entrypoint | None, session_end_s: float, patience_s: float
+    ) -> BaseException | None:
+        reason = self._session.end_reason or (self._shutdown.result() if self._shutdown.done() else "job ended")
+        if not entry.done():
+            await asyncio.wait({entry}, timeout=patience_s)
+            entry.cancel()
+        await asyncio.wait({entry}, timeout=1.0)
+        session = adapter.primary_session(self.ctx)
+        if session is not None:
+            if self._seat.fake:
+                expect_no_words(session)
+            await self._step("close the agent session", session.aclose(), CLOSE_S)
+        if session_end is not None:
+            await self._step("on_session_end", session_end(self.ctx), session_end_s)
+        await self._step("make the session report", adapter.report_session(self.ctx), session_end_s)
+        await self._step("leave the room", self._seat.room.disconnect(), CLOSE_S)
+        callbacks = [
+            self._step("a shutdown callback", call(reason), CLOSE_S) for call in adapter.shutdown_callbacks(self.ctx)
+        ]
+        await asyncio.gather(*callbacks)
+        self._keep()
+        await self._step("clean up", adapter.clean_up(self.ctx), CLOSE_S)
+        return entry.exception() if entry.done() and not entry.cancelled() else None
+
+    def _keep(self) -> None:
+        """Leaves the WAV file of what was said behind, even of nothing."""
+        if self._output is None and self._session.output_fd is not None:
+            from openrtc_host.recording import WavWriter
+
+            WavWriter(os.dup(self._session.output_fd)).close()
+        elif self._output is not None:
+            self._output.close()
+
+    async def _step(self, what: str, step: Awaitable[Any], seconds: float) -> None:
+        try:
+            await asyncio.wait_for(step, seconds)
+        except TimeoutError:
+            logger.error("%s did not end within %g s; going on", what, seconds)
+        except Exception:
+            logger.exception("%s failed; going on", what)

@@ -1,0 +1,72 @@
+"""What a zygote does before its first fork: imports, and models paged in.
+
+Owns: the order, and the one Silero session that every host shares. Never: starts a thread, an event loop or the FFI
+runtime; holds anything of a tenant's.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from openrtc_host import adapter, capture, turn_detector
+from openrtc_host.versions import check_versions
+
+
+def warm(modules: Iterable[str]) -> list[str]:
+    """Imports modules and pages the models in; what could not be, as texts for the log. Starts no thread."""
+    check_versions()
+    missed: list[str] = []
+    for name in modules:
+        try:
+            importlib.import_module(name)
+        except Exception as error:  # a plugin may raise anything at import
+            missed.append(f"preload {name}: {type(error).__name__}: {error}")
+    if "livekit.agents" in sys.modules:
+        # dlopens the FFI library, loads the built-in VAD and end-of-turn weights; its own steps never raise.
+        adapter.preload_framework()
+        adapter.install()
+        capture.install()
+        adapter.shared_mock_room()
+    if "livekit.plugins.silero" in sys.modules:
+        _warm_silero()
+    missed.extend(turn_detector.preload())
+    if "livekit.agents" in sys.modules:
+        from openrtc_host import rehearsal
+
+        try:
+            rehearsal.rehearse()
+        except Exception as error:  # the first session of a host then pays what could not be shared
+            missed.append(f"rehearse a session: {type(error).__name__}: {error}")
+    return missed
+
+
+def _warm_silero() -> None:
+    import numpy
+
+    onnx = importlib.import_module("livekit.plugins.silero.onnx_model")
+    model = onnx.OnnxModel(onnx_session=onnx.new_inference_session(True), sample_rate=16_000)
+    model(numpy.zeros((1, model.window_size_samples), dtype=numpy.float32))
+
+
+def share_silero() -> None:
+    """Every `silero.VAD.load()` of a process takes one inference session: its weights are then the zygote's pages."""
+    if "livekit.plugins.silero" not in sys.modules:
+        return
+    onnx: Any = importlib.import_module("livekit.plugins.silero.onnx_model")
+    original = onnx.new_inference_session
+    if getattr(original, "_openrtc_host", False):
+        return
+    shared: list[Any] = []
+
+    def new_inference_session(force_cpu: bool, onnx_file_path: Any = None) -> Any:
+        if not force_cpu or onnx_file_path is not None:
+            return original(force_cpu, onnx_file_path)
+        if not shared:
+            shared.append(original(force_cpu))
+        return shared[0]
+
+    new_inference_session._openrtc_host = True  # type: ignore[attr-defined]
+    onnx.new_inference_session = new_inference_session

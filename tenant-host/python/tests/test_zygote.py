@@ -1,0 +1,168 @@
+"""A zygote says why it is unfit, and is as it was after it has played a host."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import types
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from openrtc_host import dry_run, logs, packing, threads, zygote
+
+
+@pytest.fixture(autouse=True)
+def same_process_after() -> Iterator[None]:
+    root = logging.getLogger()
+    before = (logging.basicConfig, logging.lastResort, list(root.handlers), root.level)
+    environment = dict(os.environ)
+    yield
+    logging.basicConfig, logging.lastResort, root.handlers, root.level = before
+    os.environ.clear()
+    os.environ.update(environment)
+
+
+@pytest.fixture(autouse=True)
+def threads_of_other_tests_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = threads.further
+    before = original()
+    monkeypatch.setattr(threads, "further", lambda: {k: v for k, v in original().items() if k not in before})
+
+
+def module(monkeypatch: pytest.MonkeyPatch, tmp_path: Any, name: str, source: str) -> None:
+    (tmp_path / f"{name}.py").write_text(source)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, name, raising=False)
+
+
+def test_an_import_that_fails_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    module(monkeypatch, tmp_path, "broken_plugin", "raise ImportError('libfoo.so is missing')")
+    module(monkeypatch, tmp_path, "leaving_plugin", "raise SystemExit(2)")
+    with pytest.raises(zygote.Unfit, match="import of no_such_plugin .preload. failed: ModuleNotFoundError") as caught:
+        zygote.preload("no_such_plugin")
+    assert f"install it into {sys.prefix}, or leave it out of `preload`" in str(caught.value)
+    with pytest.raises(zygote.Unfit, match=r"libfoo.so is missing \(broken_plugin.py:1\)"):
+        zygote.preload("broken_plugin")
+    with pytest.raises(zygote.Unfit, match="leaving_plugin"):
+        zygote.preload("leaving_plugin")
+
+
+def test_an_import_that_hangs_ends_at_the_deadline_even_if_it_catches_everything(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    monkeypatch.setattr(zygote, "_LOAD_S", 0.2)
+    module(
+        monkeypatch,
+        tmp_path,
+        "hanging_plugin",
+        "import time\ntry:\n    time.sleep(60)\nexcept Exception:\n    time.sleep(60)\n",
+    )
+    before = signal.getsignal(signal.SIGALRM)
+    began = time.monotonic()
+    with pytest.raises(zygote.Unfit, match="import of hanging_plugin .preload. did not end within"):
+        zygote.preload("hanging_plugin")
+    assert time.monotonic() - began < 5
+    assert signal.getsignal(signal.SIGALRM) is before and signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_what_is_preloaded_is_as_configured_or_read_from_the_application(monkeypatch: pytest.MonkeyPatch) -> None:
+    scan = types.ModuleType("openrtc_host.scan")
+    monkeypatch.setitem(sys.modules, "openrtc_host.scan", scan)
+    monkeypatch.setattr("openrtc_host.scan", scan, raising=False)
+    scan.preload = lambda target: [f"found in {target['script']}"]  # type: ignore[attr-defined]
+    target = {"script": "/srv/app/main.py"}
+    assert zygote.named({"preload": ["a", "b"], "target": target}) == ["a", "b"]
+    assert zygote.named({"preload": "auto", "target": target}) == ["found in /srv/app/main.py"]
+    scan.preload = lambda target: [][1]  # type: ignore[attr-defined]
+    with pytest.raises(zygote.Unfit, match="reading the imports of /srv/app/main.py failed"):
+        zygote.named({"preload": "auto", "target": target})
+
+
+def loading(monkeypatch: pytest.MonkeyPatch, load: Any) -> None:
+    application = types.ModuleType("openrtc_host.application")
+    application.load = load  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "openrtc_host.application", application)
+    monkeypatch.setattr("openrtc_host.application", application, raising=False)
+
+
+def test_an_application_without_its_key_is_told_what_load_app_means(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    def keyless(target: Any, configure: Any) -> Any:
+        assert configure is None and os.getcwd() == str(tmp_path)
+        raise KeyError("OPENAI_API_KEY")
+
+    loading(monkeypatch, keyless)
+    before = os.getcwd()
+    with pytest.raises(zygote.Unfit) as caught:
+        zygote.load({"script": f"{tmp_path}/main.py"})
+    assert os.getcwd() == before
+    assert f"loading {tmp_path}/main.py failed: KeyError: 'OPENAI_API_KEY'" in str(caught.value)
+    assert 'set load_app = "host"' in str(caught.value)
+
+
+def test_a_prewarm_that_hangs_and_a_script_that_exits_are_unfit(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    monkeypatch.setattr(zygote, "_LOAD_S", 0.2)
+    loading(monkeypatch, lambda target, configure: time.sleep(60))
+    with pytest.raises(zygote.Unfit, match=r"its prewarm included\) did not end within"):
+        zygote.load({"script": f"{tmp_path}/main.py"})
+    loading(monkeypatch, lambda target, configure: sys.exit(3))
+    with pytest.raises(zygote.Unfit, match=r"ended in sys.exit\(3\)"):
+        zygote.load({"script": f"{tmp_path}/main.py"})
+
+
+def test_a_second_thread_is_named_with_what_started_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "_SETTLE_S", 0.1)
+    end = threading.Event()
+    with threads.watched("import of poller_plugin"):
+        poller = threading.Thread(target=end.wait, name="poller")
+        poller.start()
+    try:
+        with pytest.raises(threads.Started) as caught:
+            threads.require_one()
+    finally:
+        end.set()
+        poller.join()
+    assert "thread 'poller' (started by import of poller_plugin)" in str(caught.value)
+    assert "leave the module that starts it out of `preload`" in str(caught.value)
+
+
+def test_a_thread_that_is_about_to_end_is_waited_for() -> None:
+    threading.Timer(0.05, lambda: None).start()
+    threads.require_one()
+    assert threads.further() == {}
+
+
+def test_the_dry_run_leaves_nothing_behind() -> None:
+    gc.collect()
+    environment, descriptors = dict(os.environ), len(os.listdir("/proc/self/fd"))
+    lines: list[str] = []
+    handler = logs.install(lambda _, level, message: lines.append(message))
+    terminated = signal.getsignal(signal.SIGTERM)
+    dry_run.play()
+    assert logs.install(handler._sink) is handler
+    assert dict(os.environ) == environment
+    assert len(os.listdir("/proc/self/fd")) <= descriptors
+    assert signal.getsignal(signal.SIGTERM) == terminated
+    assert threads.further() == {} and lines == []
+
+
+def test_the_pools_are_filled_with_little() -> None:
+    package = os.path.dirname(os.path.dirname(packing.__file__))
+    script = (
+        f"import sys; sys.path[:0] = [{package!r}]\n"
+        "from openrtc_host import packing\n"
+        "first, second = packing.fill_pools(), packing.fill_pools()\n"
+        "print(first, second)\n"
+    )
+    output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    first, second = map(int, output.split())
+    assert 0 < second < 2 * 30 * 16_384 and first < 64 << 20
