@@ -137,9 +137,15 @@ impl Zygote {
             }
             Err(error) => {
                 drop(fork);
+                let gone = ended(&error);
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(runtime = %self.runtime, error, "zygote failed to fork");
-                self.lose(|_, _| Absence::Silent);
+                // Its death may not have been noticed yet.
+                if gone {
+                    self.lose(died)
+                } else {
+                    self.lose(|_, _| Absence::Silent)
+                }
                 None
             }
         }
@@ -263,6 +269,12 @@ impl Zygote {
         self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
         self.say(ZygoteState::Absent(why));
     }
+}
+
+/// Whether the other end of the socket is closed.
+fn ended(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
 }
 
 fn died(ended: Option<Ended>, last: String) -> Absence {
