@@ -25,6 +25,7 @@ pub struct LivekitServer {
     binary: PathBuf,
     log: PathBuf,
     ports: Ports,
+    level: &'static str,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -35,15 +36,21 @@ struct Ports {
 }
 
 impl LivekitServer {
-    /// Starts one, or says why this machine cannot have one.
+    /// Starts one, or says why this machine cannot have one. It logs warnings only: at its debug default it starves and
+    /// drops offers.
     pub fn start() -> Result<Self, String> {
+        Self::start_logging("warn")
+    }
+
+    /// Starts one that logs at this level; `info` names the ends of jobs.
+    pub fn start_logging(level: &'static str) -> Result<Self, String> {
         let binary = binary()?;
         let ports = Ports { http: free_tcp(), rtc_tcp: free_tcp(), rtc_udp: free_udp() };
         let log = target_directory().join(format!("livekit/server-{}.log", ports.http));
         fs::create_dir_all(log.parent().expect("a directory"))
             .map_err(|error| format!("{}: {error}", log.display()))?;
-        let child = run(&binary, &log, ports)?;
-        let mut server = Self { child, binary, log, ports };
+        let child = run(&binary, &log, ports, level)?;
+        let mut server = Self { child, binary, log, ports, level };
         server.wait()?;
         Ok(server)
     }
@@ -62,7 +69,7 @@ impl LivekitServer {
     /// Starts it again, on the same ports, as a server that knows nothing any more.
     pub fn restart(&mut self) -> Result<(), String> {
         self.kill();
-        self.child = run(&self.binary, &self.log, self.ports)?;
+        self.child = run(&self.binary, &self.log, self.ports, self.level)?;
         self.wait()
     }
 
@@ -107,11 +114,10 @@ impl Drop for LivekitServer {
     }
 }
 
-/// At its debug default it starves and drops offers.
-fn run(binary: &Path, log: &Path, ports: Ports) -> Result<Child, String> {
+fn run(binary: &Path, log: &Path, ports: Ports, level: &str) -> Result<Child, String> {
     let Ports { http, rtc_tcp, rtc_udp } = ports;
     let config = format!(
-        "port: {http}\nrtc: {{tcp_port: {rtc_tcp}, udp_port: {rtc_udp}}}\nlogging: {{level: warn, pion_level: error}}"
+        "port: {http}\nrtc: {{tcp_port: {rtc_tcp}, udp_port: {rtc_udp}}}\nlogging: {{level: {level}, pion_level: error}}"
     );
     let failed = |error: std::io::Error| format!("start {}: {error}", binary.display());
     let output = File::options().create(true).append(true).open(log).map_err(failed)?;

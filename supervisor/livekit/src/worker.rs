@@ -220,7 +220,7 @@ impl Worker {
 
     /// Sends, unless the server would close the connection for its size.
     fn send(&mut self, socket: SocketId, message: Message, out: &mut Vec<Output>) -> bool {
-        let message = proto::WorkerMessage { message: Some(message) };
+        let message = Box::new(proto::WorkerMessage { message: Some(message) });
         if message.encoded_len() > OUTBOUND_BYTES_MAX {
             self.counters.messages_too_large += 1;
             return false;

@@ -128,7 +128,7 @@ pub enum Output {
         /// On which connection.
         socket: SocketId,
         /// What.
-        message: proto::WorkerMessage,
+        message: Box<proto::WorkerMessage>,
     },
     /// Send what is queued, say goodbye and close. Nothing more is wanted of this connection.
     Close {

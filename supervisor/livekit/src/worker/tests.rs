@@ -727,39 +727,39 @@ impl World {
 
     fn check(&mut self) {
         let (sent, notices, closed) = self.seen;
-        for (socket, message) in self.bench.sent[sent..].to_vec() {
-            assert!(self.open.contains(&socket), "{message:?} on a connection that is not open");
+        for (socket, message) in &self.bench.sent[sent..] {
+            assert!(self.open.contains(socket), "{message:?} on a connection that is not open");
             let register = matches!(message, Message::Register(_));
-            assert!(register != self.confirmed.contains(&socket), "{message:?} out of turn");
+            assert!(register != self.confirmed.contains(socket), "{message:?} out of turn");
             match message {
                 Message::UpdateWorker(update) if update.status() == WorkerStatus::WsAvailable => {
                     assert!((0.0..0.7).contains(&update.load), "{update:?}");
                 }
                 Message::UpdateWorker(update) => assert_eq!(update.load, 1.0),
                 Message::UpdateJob(update) if update.status() != JobStatus::JsRunning => {
-                    *self.terminal.entry(update.job_id).or_default() += 1;
+                    *self.terminal.entry(update.job_id.clone()).or_default() += 1;
                 }
                 _ => {}
             }
         }
-        for notice in self.bench.notices[notices..].to_vec() {
+        for notice in &self.bench.notices[notices..] {
             match notice {
-                Notice::Offer(offer) => assert_eq!(self.known.insert(offer.id.0, Known::Offered), None),
+                Notice::Offer(offer) => assert_eq!(self.known.insert(offer.id.0.clone(), Known::Offered), None),
                 Notice::Assigned(job) => {
                     assert_eq!(self.known.insert(job.id.0.clone(), Known::Live), Some(Known::Accepted));
-                    self.assigned.insert(job.id.0);
+                    self.assigned.insert(job.id.0.clone());
                 }
                 Notice::Lapsed { job, .. } => {
-                    let before = self.known.insert(job.0, Known::Over);
+                    let before = self.known.insert(job.0.clone(), Known::Over);
                     assert!(matches!(before, Some(Known::Offered | Known::Accepted)), "{before:?} lapsed");
                 }
                 Notice::Terminate { job } => assert_eq!(self.known.get(&job.0), Some(&Known::Live)),
                 _ => {}
             }
         }
-        for socket in self.bench.closed[closed..].to_vec() {
-            self.open.remove(&socket);
-            self.confirmed.remove(&socket);
+        for socket in &self.bench.closed[closed..] {
+            self.open.remove(socket);
+            self.confirmed.remove(socket);
         }
         self.seen = (self.bench.sent.len(), self.bench.notices.len(), self.bench.closed.len());
         let doubled = self.terminal.iter().find(|(_, times)| **times > 1);

@@ -62,7 +62,11 @@ impl Desk {
 
     /// The next notice that `wanted` takes; the others are passed over.
     #[track_caller]
-    pub(crate) fn wait<T>(&mut self, what: &str, mut wanted: impl FnMut(Notice) -> Option<T>) -> impl Future<Output = T> {
+    pub(crate) fn wait<T>(
+        &mut self,
+        what: &str,
+        mut wanted: impl FnMut(Notice) -> Option<T>,
+    ) -> impl Future<Output = T> {
         let notices = &mut self.notices;
         async move {
             let search = async {

@@ -14,7 +14,8 @@ use prost::Message as _;
 use crate::desk::{Desk, dispatch, key, service, unique};
 use crate::livekit_server::{KEY, LivekitServer, SECRET};
 
-/// The one job of a room's one dispatch, once it is as wanted.
+/// The job of a room's dispatch, once the server lists it as wanted: up to 5 s late, and as it was assigned. Later
+/// statuses are in the server's log only.
 async fn job_state(service: &Service, room: &str, wanted: proto::JobStatus) -> proto::JobState {
     let search = async {
         loop {
@@ -52,7 +53,7 @@ pub(crate) async fn a_simulated_job_is_offered_assigned_and_ended(server: Arc<Li
     assert_eq!((standing.counters.accepted, standing.counters.assigned, standing.counters.succeeded), (1, 1, 1));
 }
 
-pub(crate) async fn a_dispatch_carries_its_metadata_and_its_failure_is_recorded(server: Arc<LivekitServer>) {
+pub(crate) async fn a_dispatch_carries_its_metadata_and_attributes(server: Arc<LivekitServer>) {
     let (agent, room) = (unique("clerk"), unique("room"));
     let (mut desk, service) = (Desk::registered(&server, &agent).await, service(&server));
     let request = proto::CreateAgentDispatchRequest {
@@ -70,10 +71,34 @@ pub(crate) async fn a_dispatch_carries_its_metadata_and_its_failure_is_recorded(
     let job = desk.assigned().await;
     println!("  dispatch to offer {offered:.1?}, offer to assignment {:.1?}", asked.elapsed() - offered);
     assert_eq!(job_state(&service, &room, proto::JobStatus::JsRunning).await.error, "");
-    let error = "signal 9; oom_kill; rss 412 MB".to_owned();
-    desk.client.ended(job.id, JobEnd::Failed { error }).expect("a live worker");
-    desk.standing(|standing| standing.live == 0 && standing.counters.failed == 1).await;
     assert_eq!(service.list_participants(&room).await.expect("participants"), []);
+    desk.client.ended(job.id, JobEnd::Success).expect("a live worker");
+    desk.standing(|standing| standing.live == 0 && standing.counters.succeeded == 1).await;
+}
+
+/// Its own server, whose log says what it took note of; nothing else does.
+pub(crate) async fn a_failed_job_is_recorded_with_its_reason(_: Arc<LivekitServer>) {
+    let server = LivekitServer::start_logging("info").expect("another server");
+    let (agent, room) = (unique("clerk"), unique("room"));
+    let mut desk = Desk::registered(&server, &agent).await;
+    service(&server).create_dispatch(dispatch(&agent, &room)).await.expect("a dispatch");
+    let offer = desk.offer().await;
+    desk.accept(&offer.id);
+    let job = desk.assigned().await;
+    desk.client.decide(Decision::Running(job.id.clone())).expect("a live worker");
+    let error = "signal 9; oom_kill; rss 412 MB".to_owned();
+    desk.client.ended(job.id.clone(), JobEnd::Failed { error: error.clone() }).expect("a live worker");
+    let recorded = async {
+        loop {
+            let log = server.log();
+            if let Some(line) = log.lines().find(|line| line.contains("job ended") && line.contains(&job.id.0)) {
+                break line.to_owned();
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let line = tokio::time::timeout(Duration::from_secs(10), recorded).await.expect("the end in the server's log");
+    assert!(line.contains("JS_FAILED") && line.contains(&error), "{line}");
 }
 
 pub(crate) async fn a_room_created_with_an_agent_offers_it(server: Arc<LivekitServer>) {
