@@ -36,8 +36,8 @@ struct Ports {
 }
 
 impl LivekitServer {
-    /// Starts one, or says why this machine cannot have one. It logs warnings only: at its debug default it starves and
-    /// drops offers.
+    /// Starts one, or says why this machine cannot have one; one that is there and does not start is a failure. It logs
+    /// warnings only: at its debug default it starves and drops offers.
     pub fn start() -> Result<Self, String> {
         Self::start_logging("warn")
     }
@@ -47,11 +47,10 @@ impl LivekitServer {
         let binary = binary()?;
         let ports = Ports { http: free_tcp(), rtc_tcp: free_tcp(), rtc_udp: free_udp() };
         let log = target_directory().join(format!("livekit/server-{}.log", ports.http));
-        fs::create_dir_all(log.parent().expect("a directory"))
-            .map_err(|error| format!("{}: {error}", log.display()))?;
-        let child = run(&binary, &log, ports, level)?;
+        fs::create_dir_all(log.parent().expect("a directory")).expect("a directory for its log");
+        let child = run(&binary, &log, ports, level);
         let mut server = Self { child, binary, log, ports, level };
-        server.wait()?;
+        server.wait();
         Ok(server)
     }
 
@@ -67,10 +66,10 @@ impl LivekitServer {
     }
 
     /// Starts it again, on the same ports, as a server that knows nothing any more.
-    pub fn restart(&mut self) -> Result<(), String> {
+    pub fn restart(&mut self) {
         self.kill();
-        self.child = run(&self.binary, &self.log, self.ports, self.level)?;
-        self.wait()
+        self.child = run(&self.binary, &self.log, self.ports, self.level);
+        self.wait();
     }
 
     /// What it wrote, for whoever looks into a failure.
@@ -78,19 +77,16 @@ impl LivekitServer {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    fn wait(&mut self) -> Result<(), String> {
+    fn wait(&mut self) {
         let start = Instant::now();
         while !self.answers() {
             if let Ok(Some(status)) = self.child.try_wait() {
-                return Err(format!("livekit-server ended with {status}: {}", self.log()));
+                panic!("livekit-server ended with {status}: {}", self.log());
             }
-            if start.elapsed() > PATIENCE {
-                return Err(format!("livekit-server did not answer within {PATIENCE:?}: {}", self.log()));
-            }
+            assert!(start.elapsed() < PATIENCE, "livekit-server did not answer within {PATIENCE:?}: {}", self.log());
             #[expect(clippy::disallowed_methods, reason = "a pause between two looks at a condition")]
             std::thread::sleep(Duration::from_millis(20));
         }
-        Ok(())
     }
 
     fn answers(&self) -> bool {
@@ -114,23 +110,23 @@ impl Drop for LivekitServer {
     }
 }
 
-fn run(binary: &Path, log: &Path, ports: Ports, level: &str) -> Result<Child, String> {
+fn run(binary: &Path, log: &Path, ports: Ports, level: &str) -> Child {
     let Ports { http, rtc_tcp, rtc_udp } = ports;
     let config = format!(
         "port: {http}\nrtc: {{tcp_port: {rtc_tcp}, udp_port: {rtc_udp}}}\nlogging: {{level: {level}, pion_level: error}}"
     );
-    let failed = |error: std::io::Error| format!("start {}: {error}", binary.display());
-    let output = File::options().create(true).append(true).open(log).map_err(failed)?;
+    let output = File::options().create(true).append(true).open(log).expect("its log");
     Command::new(binary)
         .args(["--dev", "--bind", "127.0.0.1", "--node-ip", "127.0.0.1", "--config-body", &config])
         .stdin(Stdio::null())
-        .stdout(output.try_clone().map_err(failed)?)
+        .stdout(output.try_clone().expect("its log"))
         .stderr(output)
         .spawn()
-        .map_err(failed)
+        .unwrap_or_else(|error| panic!("start {}: {error}", binary.display()))
 }
 
-/// `LIVEKIT_SERVER_BIN`, or the one below the target directory, installed first if need be (2 minutes on two cores).
+/// `LIVEKIT_SERVER_BIN`, or the one below the target directory, installed first if need be (2 minutes on two cores), or why
+/// there is none.
 pub fn binary() -> Result<PathBuf, String> {
     if let Some(path) = std::env::var_os("LIVEKIT_SERVER_BIN") {
         return Ok(PathBuf::from(path));

@@ -229,7 +229,7 @@ impl Worker {
         true
     }
 
-    /// Gives a job its one terminal status: now, or as soon as there is a connection.
+    /// Gives a job its one terminal status: now, or as soon as there is a connection. A home is an open connection.
     fn conclude(&mut self, id: JobId, home: Option<SocketId>, end: JobEnd, out: &mut Vec<Output>) {
         let (status, error) = match end {
             JobEnd::Success => (proto::JobStatus::JsSuccess, String::new()),
@@ -243,7 +243,7 @@ impl Worker {
         }
         let update = proto::UpdateJobStatus { job_id: id.0.clone(), status: status.into(), error };
         self.jobs.remember(id);
-        match home.filter(|home| self.is_open(*home)) {
+        match home {
             Some(home) => {
                 self.send(home, Message::UpdateJob(update), out);
             }

@@ -285,6 +285,15 @@ impl Worker {
         }
     }
 
+    /// The answer to the ping with this time stamp; older ones say nothing of the connection as it is.
+    pub(super) fn ponged(&mut self, now: Instant, sent: i64) {
+        if let Link::Registered { pinged, .. } = self.link
+            && self.timestamp(pinged) == sent
+        {
+            self.round_trip = Some(now.saturating_duration_since(pinged));
+        }
+    }
+
     /// Reports at once, whatever was reported before.
     pub(super) fn report_now(&mut self, now: Instant, out: &mut Vec<Output>) {
         let wanted = self.report();
@@ -306,8 +315,8 @@ impl Worker {
         self.send(socket, Message::UpdateWorker(update), out);
     }
 
-    /// The time stamp of our pings: milliseconds since the worker's birth. Only its difference matters.
-    pub(super) fn timestamp(&self, now: Instant) -> i64 {
+    /// The time stamp of our pings, milliseconds as the protocol has it, counted from the worker's birth: it comes back.
+    fn timestamp(&self, now: Instant) -> i64 {
         i64::try_from(now.saturating_duration_since(self.born).as_millis()).unwrap_or(i64::MAX)
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Owns: offers, assignments, terminations. Never: ends a connection because of a message that it does not know.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::bounds::OFFERS_MAX;
 use crate::message::ServerMessage;
@@ -41,10 +41,7 @@ impl Worker {
             ServerMessage::Assigned { id, job, raw, token, url } => {
                 self.assigned(from, Box::new(Assignment { id, job: *job, raw, token, url }), out);
             }
-            ServerMessage::Pong { sent } => {
-                let there_and_back = self.timestamp(now).checked_sub(sent).and_then(|ms| u64::try_from(ms).ok());
-                self.round_trip = there_and_back.map(Duration::from_millis).or(self.round_trip);
-            }
+            ServerMessage::Pong { sent } => self.ponged(now, sent),
             ServerMessage::Terminate(id) => self.terminated(id, out),
         }
     }
