@@ -17,7 +17,7 @@ use crate::bounds::{RESPONSE_BYTES_MAX, SERVICE_WITHIN};
 use crate::endpoint::Endpoint;
 use crate::proto;
 use crate::tls::{self, TlsError, Trust};
-use crate::token::{ApiKey, Grant, TokenError};
+use crate::token::{ApiKey, Grant, Token, TokenError};
 
 /// The server API of one server, with one key.
 pub struct Service {
@@ -169,7 +169,7 @@ impl Service {
         let (status, body) =
             tokio::time::timeout(SERVICE_WITHIN, exchange).await.map_err(|_| ServiceError::TooSlow { method })??;
         if !status.is_success() {
-            return Err(refusal(method, status, &body));
+            return Err(refusal(method, status, &body, &token));
         }
         Answer::decode(body).map_err(|source| ServiceError::Decode { method, source })
     }
@@ -183,12 +183,11 @@ struct TwirpError {
     msg: String,
 }
 
-fn refusal(method: &'static str, status: http::StatusCode, body: &[u8]) -> ServiceError {
+fn refusal(method: &'static str, status: http::StatusCode, body: &[u8], token: &Token) -> ServiceError {
     match serde_json::from_slice::<TwirpError>(body) {
-        Ok(TwirpError { code, msg }) => ServiceError::Refused { method, code, message: msg },
+        Ok(TwirpError { code, msg }) => ServiceError::Refused { method, code, message: token.quote(msg.as_bytes()) },
         Err(_no_twirp) => {
-            let message = String::from_utf8_lossy(body).trim().chars().take(200).collect();
-            ServiceError::Refused { method, code: status.as_u16().to_string(), message }
+            ServiceError::Refused { method, code: status.as_u16().to_string(), message: token.quote(body) }
         }
     }
 }

@@ -146,8 +146,7 @@ async fn connect(dial: &Dial) -> Result<Stream, ConnectError> {
     match tokio_tungstenite::client_async_tls_with_config(request, tcp, Some(limits), Some(connector)).await {
         Ok((stream, _response)) => Ok(stream),
         Err(tungstenite::Error::Http(response)) => {
-            let body = response.body().as_deref().unwrap_or_default();
-            let body: String = String::from_utf8_lossy(body).trim().chars().take(200).collect();
+            let body = token.quote(response.body().as_deref().unwrap_or_default());
             Err(ConnectError::Refused { status: response.status().as_u16(), body })
         }
         Err(error) => Err(ConnectError::Handshake(Box::new(error))),

@@ -41,6 +41,11 @@ impl Token {
     pub fn expose(&self) -> &str {
         &self.0
     }
+
+    /// The beginning of what a server said to this token, without the token: LiveKit repeats one that it refuses.
+    pub(crate) fn quote(&self, said: &[u8]) -> String {
+        String::from_utf8_lossy(said).replace(self.expose(), "***").trim().chars().take(200).collect()
+    }
 }
 
 impl From<String> for Token {
@@ -245,8 +250,10 @@ mod tests {
     }
 
     #[test]
-    fn a_token_prints_as_stars() {
+    fn a_token_prints_as_stars_and_is_not_quoted() {
         let token = key().worker_token().expect("a token");
         assert_eq!(format!("{token:?}"), "***");
+        let said = format!("invalid token: {}, sorry \n", token.expose());
+        assert_eq!(token.quote(said.as_bytes()), "invalid token: ***, sorry");
     }
 }

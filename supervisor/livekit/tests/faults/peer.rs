@@ -101,6 +101,7 @@ impl Peer {
     async fn stream(&self) -> Result<Box<dyn Io>, std::io::Error> {
         let accepted = tokio::time::timeout(PATIENCE, self.listener.accept()).await.expect("a connection in time");
         let (tcp, _) = accepted.expect("a connection");
+        tcp.set_nodelay(true).expect("a socket");
         Ok(match &self.tls {
             None => Box::new(tcp),
             Some(tls) => Box::new(tls.accept(tcp).await?),

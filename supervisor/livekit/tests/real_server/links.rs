@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use openrtc_livekit::{
     ApiKey, Capacity, ConnectError, Decision, Disconnect, JobEnd, JobId, LinkView, NotDispatchable, Notice,
-    Registration, proto,
+    Registration, Service, Trust, proto,
 };
 
 use crate::desk::{Desk, dispatch, key, service, unique};
@@ -47,7 +47,15 @@ pub(crate) async fn a_wrong_secret_is_refused_with_401_and_tried_again(server: A
     let mut desk = Desk::start(&server.url(), wrong, Registration::rooms("clerk"), Capacity::IDLE);
     assert_eq!(refusal(&mut desk).await, (401, 1));
     assert_eq!(refusal(&mut desk).await, (401, 2));
-    assert!(matches!(desk.client.standing().link, LinkView::Connecting { why: Some(why), .. } if why.contains("401")));
+    let LinkView::Connecting { why: Some(why), .. } = desk.client.standing().link else { panic!() };
+    println!("  {why}");
+    assert!(why.contains("401") && !why.contains("eyJ"), "{why}");
+
+    let wrong = Arc::new(ApiKey::new(KEY, "wrong"));
+    let service = Service::new(server.url().parse().expect("a URL"), wrong, &Trust::System).expect("a client");
+    let error = service.list_dispatch("room").await.expect_err("a wrong secret").to_string();
+    println!("  {error}");
+    assert!(error.contains("call ListDispatch: ") && !error.contains("eyJ"), "{error}");
 }
 
 pub(crate) async fn a_path_that_is_no_server_is_told_from_a_wrong_key(server: Arc<LivekitServer>) {
