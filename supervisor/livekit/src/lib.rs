@@ -52,8 +52,10 @@
 //! | waits less than 2.8 s for an answer, then drops the job for good | offers are notices at once; [`Lapse::NotAssigned`] after 7.5 s |
 //! | never offers anything at a load of 0.7 | [`LoadReport::of`]: at most 0.69 while admitting, full otherwise |
 //! | `terminate` in a refusal ends the dispatch for everybody | only for jobs dispatched to our agent name |
+//! | notes an assigned job only after it has sent the assignment, and drops an end that comes before | no end within 100 ms of the assignment |
 //! | forgets jobs when the socket closes | they live on; their ends wait, are named in a migration and reported after it |
 //! | closes the socket at a message that it does not know | only messages of protocol 1 are sent |
+//! | repeats a token that it refuses, in its answer | `***` in errors |
 //! | pings every 10 s, never looks for our answer | 25 s of silence end the connection; a goodbye is always said |
 
 mod client;
@@ -84,7 +86,8 @@ pub use tls::{TlsError, Trust};
 pub use token::{ApiKey, Grant, Participant, Token, TokenError};
 pub use worker::Worker;
 pub use worker::event::{
-    Acceptance, Answer, Assignment, Decision, Event, JobEnd, JobId, Lapse, Notice, Offer, Output, Simulation, SocketId,
+    Acceptance, Answer, Assignment, Decision, Declined, Event, JobEnd, JobId, Lapse, Notice, Offer, Output, Simulation,
+    SocketId,
 };
 pub use worker::load::{Capacity, LoadReport};
 pub use worker::view::{Counters, LinkView, NotDispatchable, Standing};

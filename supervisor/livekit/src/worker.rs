@@ -13,6 +13,7 @@
 
 mod backoff;
 mod decisions;
+mod ends;
 pub(crate) mod event;
 mod jobs;
 mod link;
@@ -22,18 +23,18 @@ mod messages;
 mod tests;
 pub(crate) mod view;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use prost::Message as _;
 
-use crate::bounds::{DRAIN_FLUSH, OUTBOUND_BYTES_MAX, PING_EVERY, REGISTER_WITHIN, SILENCE, UPDATES_QUEUED_MAX};
+use crate::bounds::{DRAIN_FLUSH, OUTBOUND_BYTES_MAX, PING_EVERY, REGISTER_WITHIN, SILENCE};
 use crate::fault::Disconnect;
 use crate::proto;
 use crate::registration::Registration;
 use crate::worker::backoff::Backoff;
-use crate::worker::event::{Event, JobEnd, JobId, Lapse, Notice, Output, SocketId};
+use crate::worker::ends::Ends;
+use crate::worker::event::{Event, JobId, Lapse, Notice, Output, SocketId};
 use crate::worker::jobs::Jobs;
 use crate::worker::link::{Leaving, Link};
 use crate::worker::load::{Capacity, LoadReport};
@@ -50,7 +51,7 @@ pub struct Worker {
     link: Link,
     leaving: Vec<Leaving>,
     jobs: Jobs,
-    updates: VecDeque<proto::UpdateJobStatus>,
+    ends: Ends,
     drain: Option<Drain>,
     backoff: Backoff,
     sockets: u64,
@@ -81,7 +82,7 @@ impl Worker {
             link: Link::Idle,
             leaving: Vec::new(),
             jobs: Jobs::default(),
-            updates: VecDeque::new(),
+            ends: Ends::default(),
             drain: None,
             backoff: Backoff::default(),
             sockets: 0,
@@ -125,7 +126,7 @@ impl Worker {
             Some(Drain::Busy | Drain::Told) | None => None,
         };
         let leaving = self.leaving.iter().map(|leaving| leaving.heard + SILENCE);
-        leaving.chain(link).chain(drain).chain(self.jobs.deadline()).min()
+        leaving.chain(link).chain(drain).chain(self.jobs.deadline()).chain(self.ends.deadline()).min()
     }
 
     /// What the worker looks like now.
@@ -153,7 +154,7 @@ impl Worker {
             report,
             pending: self.jobs.pending(),
             live: self.jobs.live(),
-            updates_waiting: self.updates.len(),
+            updates_waiting: self.ends.len(),
             leaving: self.leaving.len(),
             round_trip: self.round_trip,
             counters: self.counters,
@@ -173,6 +174,7 @@ impl Worker {
         while let Some((id, job)) = self.jobs.take_lapsed(now) {
             self.lapse_in_time(id, job, out);
         }
+        self.tell_due_ends(now, out);
         match self.link {
             Link::Registering { socket, since, .. } if now >= since + REGISTER_WITHIN => {
                 self.give_up(now, chance, socket, Disconnect::NotRegistered, out);
@@ -202,8 +204,8 @@ impl Worker {
         let next = match drain {
             Drain::Told => Drain::Told,
             Drain::Busy | Drain::Idle(_) if !self.jobs.is_empty() => Drain::Busy,
-            Drain::Busy if !self.updates.is_empty() => Drain::Idle(now),
-            Drain::Idle(since) if !self.updates.is_empty() && now < since + DRAIN_FLUSH => Drain::Idle(since),
+            Drain::Busy if self.ends.len() > 0 => Drain::Idle(now),
+            Drain::Idle(since) if self.ends.len() > 0 && now < since + DRAIN_FLUSH => Drain::Idle(since),
             Drain::Busy | Drain::Idle(_) => {
                 out.push(Output::Notice(Notice::Drained));
                 Drain::Told
@@ -229,42 +231,8 @@ impl Worker {
         true
     }
 
-    /// Gives a job its one terminal status: now, or as soon as there is a connection. A home is an open connection.
-    fn conclude(&mut self, id: JobId, home: Option<SocketId>, end: JobEnd, out: &mut Vec<Output>) {
-        let (status, error) = match end {
-            JobEnd::Success => (proto::JobStatus::JsSuccess, String::new()),
-            JobEnd::Failed { error } => (proto::JobStatus::JsFailed, cut(error)),
-        };
-        match status {
-            proto::JobStatus::JsSuccess => self.counters.succeeded += 1,
-            proto::JobStatus::JsFailed | proto::JobStatus::JsPending | proto::JobStatus::JsRunning => {
-                self.counters.failed += 1;
-            }
-        }
-        let update = proto::UpdateJobStatus { job_id: id.0.clone(), status: status.into(), error };
-        self.jobs.remember(id);
-        match home {
-            Some(home) => {
-                self.send(home, Message::UpdateJob(update), out);
-            }
-            None => {
-                if self.updates.len() == UPDATES_QUEUED_MAX {
-                    self.updates.pop_front();
-                    self.counters.updates_lost += 1;
-                }
-                self.updates.push_back(update);
-            }
-        }
-    }
-
     fn lapsed(&mut self, job: JobId, why: Lapse, out: &mut Vec<Output>) {
         self.counters.lapsed += 1;
         out.push(Output::Notice(Notice::Lapsed { job, why }));
     }
-}
-
-/// The beginning of an error text, as long as the server gets it.
-fn cut(mut error: String) -> String {
-    error.truncate(error.floor_char_boundary(crate::bounds::ERROR_BYTES_MAX));
-    error
 }

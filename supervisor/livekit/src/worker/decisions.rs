@@ -16,7 +16,7 @@ impl Worker {
         match decision {
             Decision::Answer(id, answer) => self.answer(now, id, answer, out),
             Decision::Running(id) => self.running(id, out),
-            Decision::Ended(id, end) => self.ended(id, end, out),
+            Decision::Ended(id, end) => self.ended(now, id, end, out),
             Decision::Capacity(capacity) => self.capacity = capacity,
             Decision::Simulate(simulation) => self.simulate(*simulation, out),
             Decision::Drain if self.drain.is_none() => {
@@ -24,7 +24,7 @@ impl Worker {
                 self.report_now(now, out);
             }
             Decision::Drain => {}
-            Decision::Shutdown => self.shut_down(out),
+            Decision::Shutdown => self.shut_down(now, out),
         }
     }
 
@@ -68,23 +68,23 @@ impl Worker {
     /// Without a connection nobody is told: the server learns of live jobs by their migration.
     fn running(&mut self, id: JobId, out: &mut Vec<Output>) {
         match self.jobs.get(&id) {
-            Some(Job { home: Some(home), state: JobState::Live }) => {
+            Some(Job { home: Some(home), state: JobState::Live { .. } }) => {
                 let (home, status) = (*home, proto::JobStatus::JsRunning.into());
                 let update = proto::UpdateJobStatus { job_id: id.0, status, error: String::new() };
                 self.send(home, Message::UpdateJob(update), out);
             }
-            Some(Job { home: None, state: JobState::Live }) => {}
+            Some(Job { home: None, state: JobState::Live { .. } }) => {}
             Some(Job { state: JobState::Offered { .. } | JobState::Accepted { .. }, .. }) | None => {
                 self.counters.decisions_stale += 1;
             }
         }
     }
 
-    fn ended(&mut self, id: JobId, end: JobEnd, out: &mut Vec<Output>) {
+    fn ended(&mut self, now: Instant, id: JobId, end: JobEnd, out: &mut Vec<Output>) {
         match self.jobs.get(&id).map(|job| (&job.state, job.home)) {
-            Some((JobState::Live, home)) => {
+            Some((&JobState::Live { known }, home)) => {
                 self.jobs.take(&id);
-                self.conclude(id, home, end, out);
+                self.conclude(now, id, home, known, end, out);
             }
             Some((JobState::Accepted { .. }, _)) => self.jobs.end_early(&id, end),
             Some((JobState::Offered { .. }, _)) | None => self.counters.decisions_stale += 1,
@@ -102,13 +102,14 @@ impl Worker {
     }
 
     /// What is offered is refused, what runs is reported as failed, and everything is closed.
-    fn shut_down(&mut self, out: &mut Vec<Output>) {
+    fn shut_down(&mut self, now: Instant, out: &mut Vec<Output>) {
+        self.tell_early_ends(out);
         for id in self.jobs.ids() {
             let Some(Job { home, state }) = self.jobs.take(&id) else { continue };
             match state {
-                JobState::Live => {
+                JobState::Live { .. } => {
                     let error = "the worker was shut down".to_owned();
-                    self.conclude(id, home, JobEnd::Failed { error }, out);
+                    self.conclude(now, id, home, now, JobEnd::Failed { error }, out);
                 }
                 JobState::Offered { .. } => {
                     if let Some(home) = home {

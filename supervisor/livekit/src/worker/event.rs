@@ -168,6 +168,13 @@ pub enum Notice {
     /// A job is offered: answer from memory, at once. Exactly one of `Assigned`, `Lapsed` and the owner's own refusal or
     /// end follows.
     Offer(Box<Offer>),
+    /// An offer was refused without asking, with `available = false`: nothing is to be done, but it can be counted.
+    Declined {
+        /// What was offered.
+        offer: Box<Offer>,
+        /// Why.
+        why: Declined,
+    },
     /// An accepted job is ours; it ends with the owner's [`Decision::Ended`].
     Assigned(Box<Assignment>),
     /// An offered or accepted job will not come: whatever was reserved for it is free.
@@ -191,6 +198,17 @@ pub enum Notice {
     Drained,
     /// Everything is closed. Nothing follows.
     Stopped,
+}
+
+/// Why an offer was refused without asking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Declined {
+    /// The worker drains.
+    Draining,
+    /// The job is or was ours already.
+    Known,
+    /// [`crate::bounds::OFFERS_MAX`] others wait.
+    TooMany,
 }
 
 /// Why an offer or an acceptance came to nothing.

@@ -10,7 +10,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::Instant;
 
-use crate::bounds::{ANSWER_WITHIN, ASSIGN_WITHIN, ENDED_REMEMBERED_MAX};
+use crate::bounds::{ANSWER_WITHIN, ASSIGN_WITHIN, END_AFTER_ASSIGNMENT, ENDED_REMEMBERED_MAX};
 use crate::worker::event::{JobEnd, JobId, SocketId};
 
 /// Where a job stands.
@@ -31,7 +31,10 @@ pub(crate) enum JobState {
         ended: Option<JobEnd>,
     },
     /// It is ours until the owner ends it.
-    Live,
+    Live {
+        /// When the server is sure to know that; see [`END_AFTER_ASSIGNMENT`].
+        known: Instant,
+    },
 }
 
 /// One job.
@@ -98,9 +101,10 @@ impl Jobs {
     }
 
     /// The server assigned it.
-    pub(crate) fn assign(&mut self, id: &JobId, home: SocketId) {
+    pub(crate) fn assign(&mut self, id: &JobId, home: SocketId, now: Instant) {
         self.take(id);
-        self.put(id.clone(), Job { home: Some(home), state: JobState::Live });
+        let state = JobState::Live { known: now + END_AFTER_ASSIGNMENT };
+        self.put(id.clone(), Job { home: Some(home), state });
     }
 
     /// Takes a job out, whatever it is.
@@ -110,7 +114,7 @@ impl Jobs {
             JobState::Offered { due, .. } | JobState::Accepted { due, .. } => {
                 self.due.remove(&(*due, id.clone()));
             }
-            JobState::Live => self.live -= 1,
+            JobState::Live { .. } => self.live -= 1,
         }
         Some(job)
     }
@@ -120,7 +124,7 @@ impl Jobs {
             JobState::Offered { due, .. } | JobState::Accepted { due, .. } => {
                 self.due.insert((*due, id.clone()));
             }
-            JobState::Live => self.live += 1,
+            JobState::Live { .. } => self.live += 1,
         }
         self.jobs.insert(id, job);
     }
@@ -143,7 +147,7 @@ impl Jobs {
             if job.home == Some(socket) {
                 match job.state {
                     JobState::Offered { .. } | JobState::Accepted { .. } => lapsed.push(id.clone()),
-                    JobState::Live => job.home = None,
+                    JobState::Live { .. } => job.home = None,
                 }
             }
         }

@@ -135,9 +135,7 @@ impl Worker {
         };
         let resumed = self.adopt(socket, out);
         self.say_load(socket, report, 1, out);
-        while let Some(update) = self.updates.pop_front() {
-            self.send(socket, Message::UpdateJob(update), out);
-        }
+        self.tell_homeless_ends(socket, out);
         for index in 0..self.leaving.len() {
             let socket = self.leaving[index].socket;
             let full = LoadReport { status: proto::WorkerStatus::WsFull, load: 1.0 };
@@ -151,7 +149,7 @@ impl Worker {
     fn adopt(&mut self, socket: SocketId, out: &mut Vec<Output>) -> usize {
         let mut job_ids: Vec<String> = self.jobs.settle(socket).into_iter().map(|id| id.0).collect();
         let resumed = job_ids.len();
-        job_ids.extend(self.updates.iter().map(|update| update.job_id.clone()));
+        job_ids.extend(self.ends.homeless().map(str::to_owned));
         if !job_ids.is_empty() {
             self.send(socket, Message::MigrateJob(proto::MigrateJobRequest { job_ids }), out);
         }
@@ -172,6 +170,7 @@ impl Worker {
             self.abandon(closed, out);
             if let Link::Registered { socket, .. } = self.link {
                 self.adopt(socket, out);
+                self.tell_homeless_ends(socket, out);
             }
             return;
         }
@@ -206,11 +205,12 @@ impl Worker {
     }
 
     fn abandon(&mut self, socket: SocketId, out: &mut Vec<Output>) {
+        self.keep_ends_of(socket);
         for (id, Job { state, .. }) in self.jobs.leave_home(socket) {
             match state {
                 // Its owner has ended it already and expects nothing more.
                 JobState::Accepted { ended: Some(_), .. } => {}
-                JobState::Offered { .. } | JobState::Accepted { ended: None, .. } | JobState::Live => {
+                JobState::Offered { .. } | JobState::Accepted { ended: None, .. } | JobState::Live { .. } => {
                     self.lapsed(id, Lapse::Disconnected, out);
                 }
             }
@@ -257,9 +257,9 @@ impl Worker {
         if !matches!(self.link, Link::Registered { .. }) {
             return;
         }
-        let Self { leaving, jobs, .. } = self;
+        let Self { leaving, jobs, ends, .. } = self;
         leaving.retain(|leaving| {
-            let needed = jobs.has_home(leaving.socket);
+            let needed = jobs.has_home(leaving.socket) || ends.has_home(leaving.socket);
             if !needed {
                 out.push(Output::Close { socket: leaving.socket });
             }

@@ -4,10 +4,10 @@
 
 use std::time::Instant;
 
-use crate::bounds::OFFERS_MAX;
+use crate::bounds::{END_AFTER_ASSIGNMENT, OFFERS_MAX};
 use crate::message::ServerMessage;
 use crate::proto;
-use crate::worker::event::{Assignment, JobEnd, JobId, Lapse, Notice, Offer, Output, SocketId};
+use crate::worker::event::{Assignment, Declined, JobEnd, JobId, Lapse, Notice, Offer, Output, SocketId};
 use crate::worker::jobs::{Job, JobState};
 use crate::worker::{Message, Worker};
 
@@ -39,7 +39,7 @@ impl Worker {
                 self.offered(now, from, Box::new(offer), out);
             }
             ServerMessage::Assigned { id, job, raw, token, url } => {
-                self.assigned(from, Box::new(Assignment { id, job: *job, raw, token, url }), out);
+                self.assigned(now, from, Box::new(Assignment { id, job: *job, raw, token, url }), out);
             }
             ServerMessage::Pong { sent } => self.ponged(now, sent),
             ServerMessage::Terminate(id) => self.terminated(id, out),
@@ -49,9 +49,18 @@ impl Worker {
     /// Passed on, unless the answer can only be no.
     fn offered(&mut self, now: Instant, from: SocketId, offer: Box<Offer>, out: &mut Vec<Output>) {
         self.counters.offers += 1;
-        let known = self.jobs.get(&offer.id).is_some() || self.jobs.was_ended(&offer.id);
-        if self.drain.is_some() || known || self.jobs.pending() >= OFFERS_MAX {
+        let declined = if self.drain.is_some() {
+            Some(Declined::Draining)
+        } else if self.jobs.get(&offer.id).is_some() || self.jobs.was_ended(&offer.id) {
+            Some(Declined::Known)
+        } else if self.jobs.pending() >= OFFERS_MAX {
+            Some(Declined::TooMany)
+        } else {
+            None
+        };
+        if let Some(why) = declined {
             self.refuse(from, &offer.id, false, out);
+            out.push(Output::Notice(Notice::Declined { offer, why }));
         } else {
             self.jobs.offer(offer.id.clone(), from, offer.explicit, now);
             out.push(Output::Notice(Notice::Offer(offer)));
@@ -65,35 +74,35 @@ impl Worker {
         self.send(socket, Message::Availability(answer), out);
     }
 
-    fn assigned(&mut self, from: SocketId, assignment: Box<Assignment>, out: &mut Vec<Output>) {
+    fn assigned(&mut self, now: Instant, from: SocketId, assignment: Box<Assignment>, out: &mut Vec<Output>) {
         let id = assignment.id.clone();
         match self.jobs.get(&id).map(|job| job.state.clone()) {
             Some(JobState::Accepted { ended: None, .. }) => {
                 self.counters.assigned += 1;
-                self.jobs.assign(&id, from);
+                self.jobs.assign(&id, from, now);
                 out.push(Output::Notice(Notice::Assigned(assignment)));
             }
             Some(JobState::Accepted { ended: Some(end), .. }) => {
                 self.counters.assigned += 1;
                 self.jobs.take(&id);
-                self.conclude(id, Some(from), end, out);
+                self.conclude(now, id, Some(from), now + END_AFTER_ASSIGNMENT, end, out);
             }
-            Some(JobState::Live) => self.counters.messages_unexpected += 1,
+            Some(JobState::Live { .. }) => self.counters.messages_unexpected += 1,
             None if self.jobs.was_ended(&id) => self.counters.messages_unexpected += 1,
             Some(JobState::Offered { .. }) => {
                 self.jobs.take(&id);
                 self.lapsed(id.clone(), Lapse::NotAssigned, out);
-                self.fail_late(id, from, out);
+                self.fail_late(now, id, from, out);
             }
-            None => self.fail_late(id, from, out),
+            None => self.fail_late(now, id, from, out),
         }
     }
 
     /// The server believes that this job runs here, and nothing is reserved for it.
-    fn fail_late(&mut self, id: JobId, from: SocketId, out: &mut Vec<Output>) {
+    fn fail_late(&mut self, now: Instant, id: JobId, from: SocketId, out: &mut Vec<Output>) {
         self.counters.assigned_late += 1;
         let error = "the assignment came after the worker had stopped waiting for it".to_owned();
-        self.conclude(id, Some(from), JobEnd::Failed { error }, out);
+        self.conclude(now, id, Some(from), now + END_AFTER_ASSIGNMENT, JobEnd::Failed { error }, out);
     }
 
     fn terminated(&mut self, id: JobId, out: &mut Vec<Output>) {
@@ -103,7 +112,7 @@ impl Worker {
         };
         self.counters.terminations += 1;
         match &job.state {
-            JobState::Live => out.push(Output::Notice(Notice::Terminate { job: id })),
+            JobState::Live { .. } => out.push(Output::Notice(Notice::Terminate { job: id })),
             JobState::Accepted { ended: Some(_), .. } => {
                 self.jobs.take(&id);
             }
@@ -124,7 +133,7 @@ impl Worker {
                 self.lapsed(id, Lapse::Unanswered, out);
             }
             JobState::Accepted { ended: None, .. } => self.lapsed(id, Lapse::NotAssigned, out),
-            JobState::Accepted { ended: Some(_), .. } | JobState::Live => {}
+            JobState::Accepted { ended: Some(_), .. } | JobState::Live { .. } => {}
         }
     }
 }

@@ -9,11 +9,14 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use crate::bounds::{ANSWER_WITHIN, ASSIGN_WITHIN, LEAVING_MAX, OFFERS_MAX, REPORT_APART, REPORT_EVERY, STABLE_AFTER};
+use crate::bounds::{
+    ANSWER_WITHIN, ASSIGN_WITHIN, END_AFTER_ASSIGNMENT, LEAVING_MAX, OFFERS_MAX, REPORT_APART, REPORT_EVERY,
+    STABLE_AFTER,
+};
 use crate::message::ServerMessage;
 use crate::proto::{JobStatus, WorkerStatus};
 use crate::token::Token;
-use crate::worker::event::{Acceptance, Answer, Decision, Simulation};
+use crate::worker::event::{Acceptance, Answer, Decision, Declined, JobEnd, Simulation};
 use crate::worker::view::NotDispatchable;
 
 /// A worker, its clock, and everything that came out of it.
@@ -144,6 +147,7 @@ impl Bench {
         let id = self.offer(id);
         self.accept(&id);
         self.assign(&id);
+        self.pass(END_AFTER_ASSIGNMENT);
         self.forget();
         id
     }
@@ -240,6 +244,7 @@ fn a_job_goes_from_offer_to_success_and_its_bytes_are_passed_on() {
     bench.assign(&id);
     assert!(matches!(bench.notices.last(), Some(Notice::Assigned(job)) if job.id == id && job.token.expose() == "t"));
     bench.decide(Decision::Running(id.clone()));
+    bench.pass(END_AFTER_ASSIGNMENT);
     bench.end(&id, JobEnd::Success);
     bench.end(&id, failed("too late"));
     let statuses: Vec<JobStatus> = bench.updates().into_iter().map(|(_, status, _)| status).collect();
@@ -259,9 +264,11 @@ fn an_acceptance_without_assignment_lapses_after_seven_and_a_half_seconds() {
     bench.forget();
     // The assignment after all: nothing is reserved any more, and the server must not believe that it runs.
     bench.assign(&id);
+    bench.pass(END_AFTER_ASSIGNMENT);
     assert!(bench.notices.is_empty());
     assert!(matches!(&bench.updates()[..], [(_, JobStatus::JsFailed, error)] if error.contains("stopped waiting")));
     bench.assign(&id);
+    bench.pass(END_AFTER_ASSIGNMENT);
     assert_eq!(bench.updates().len(), 1, "said once");
 }
 
@@ -301,8 +308,37 @@ fn a_job_ended_before_its_assignment_is_reported_as_soon_as_it_is_assigned() {
     assert_eq!(bench.updates(), []);
     bench.forget();
     bench.assign(&id);
+    assert_eq!(bench.updates(), [], "the server would forget it");
+    bench.pass(END_AFTER_ASSIGNMENT);
     assert_eq!(bench.updates(), [("AJ_1".into(), JobStatus::JsFailed, "the host could not be made".into())]);
     assert!(bench.notices.is_empty(), "its owner expects nothing more");
+}
+
+#[test]
+fn an_end_that_the_server_would_forget_waits_and_is_not_lost_with_its_connection() {
+    let mut bench = Bench::registered();
+    for id in ["AJ_1", "AJ_2", "AJ_3"] {
+        let id = bench.offer(id);
+        bench.accept(&id);
+        bench.assign(&id);
+    }
+    bench.forget();
+    bench.end(&JobId("AJ_1".into()), failed("signal 9"));
+    assert_eq!((bench.updates(), bench.worker.standing().updates_waiting), (vec![], 1));
+    bench.pass(END_AFTER_ASSIGNMENT - Duration::from_millis(1));
+    bench.end(&JobId("AJ_2".into()), JobEnd::Success);
+    assert_eq!(bench.updates(), []);
+    bench.close();
+    bench.register();
+    let told: Vec<String> = bench.updates().into_iter().map(|(id, ..)| id).collect();
+    assert_eq!(told, ["AJ_1", "AJ_2"]);
+    bench.forget();
+    let id = bench.offer("AJ_4");
+    bench.accept(&id);
+    bench.assign(&id);
+    bench.end(&id, JobEnd::Success);
+    bench.decide(Decision::Shutdown);
+    assert_eq!(bench.updates().len(), 2, "and not with its worker");
 }
 
 #[test]
@@ -426,7 +462,8 @@ fn a_drain_refuses_for_others_to_take_and_ends_with_the_last_job() {
     bench.forget();
     bench.offer("AJ_2");
     assert!(matches!(&bench.sent[..], [(_, Message::Availability(answer))] if !answer.available && !answer.terminate));
-    assert!(bench.notices.is_empty(), "nobody is asked");
+    assert!(matches!(&bench.notices[..], [Notice::Declined { why: Declined::Draining, .. }]), "nobody is asked");
+    bench.notices.clear();
     bench.end(&id, JobEnd::Success);
     assert!(matches!(&bench.notices[..], [Notice::Drained]));
     bench.pass_with_pings(Duration::from_secs(30));
@@ -551,6 +588,7 @@ fn a_flood_of_offers_is_bounded() {
     }
     assert_eq!(bench.worker.standing().pending, OFFERS_MAX);
     assert_eq!(bench.worker.standing().counters.refused, 10);
+    assert!(matches!(bench.notices.last(), Some(Notice::Declined { why: Declined::TooMany, .. })));
 }
 
 #[test]
@@ -558,7 +596,7 @@ fn an_offer_of_a_job_that_we_have_is_refused() {
     let mut bench = Bench::registered();
     bench.live("AJ_1");
     bench.offer("AJ_1");
-    assert!(bench.notices.is_empty());
+    assert!(matches!(&bench.notices[..], [Notice::Declined { why: Declined::Known, .. }]));
     assert_eq!(bench.worker.standing().live, 1);
 }
 
