@@ -78,7 +78,11 @@ fn command_lane(command: &Command) -> Lane {
         Command::Welcome(_) | Command::Proceed { .. } | Command::Configure(_) | Command::StartSession { .. } => {
             Lane::Bulk
         }
-        Command::EndSession { .. } | Command::Ping { .. } | Command::Drain | Command::Shutdown { .. } => Lane::Ordinary,
+        Command::LeaveRoom { .. }
+        | Command::EndSession { .. }
+        | Command::Ping { .. }
+        | Command::Drain
+        | Command::Shutdown { .. } => Lane::Ordinary,
     }
 }
 

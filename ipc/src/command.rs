@@ -16,6 +16,8 @@ use crate::session::SessionInfo;
 
 /// Most entries of any list in a command.
 pub const LIST_MAX: usize = 16_384;
+/// Most bytes of a call's job; LiveKit allows 512 KiB of metadata in it.
+pub const JOB_BYTES_MAX: usize = 768 * 1024;
 
 /// The answer to [`crate::Hello`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -151,6 +153,22 @@ pub struct Configure {
     pub application: Option<Application>,
 }
 
+/// A call in a room of a LiveKit server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Call {
+    /// The server, `ws://` or `wss://`.
+    pub url: String,
+    /// Joins this room as the agent, and nothing else.
+    pub token: SecretText,
+    /// The agent's identity in the room.
+    pub identity: String,
+    /// The job as the server sent it: a `livekit.Job` in protobuf.
+    #[serde(deserialize_with = "bounded::list::<_, _, JOB_BYTES_MAX>")]
+    pub job: Vec<u8>,
+    /// Grants of `[livekit] host_grants` for this room, as a token of their own.
+    pub grants: Option<SecretText>,
+}
+
 /// One message to a host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {
@@ -171,10 +189,17 @@ pub enum Command {
         job_metadata: String,
         /// Room metadata as it was sent.
         room_metadata: String,
+        /// The call to join; `None` for a session without a server.
+        call: Option<Call>,
         /// A recording comes with it, as the next descriptor received on the channel.
         input: bool,
         /// What the agent says is wanted: the descriptor to write it to comes next, after the recording's.
         output: bool,
+    },
+    /// The dispatcher knows that this session is over: its agent may leave the room now.
+    LeaveRoom {
+        /// Which.
+        session: SessionId,
     },
     /// End a session: ask, then SIGTERM, then SIGKILL of its tree.
     EndSession {

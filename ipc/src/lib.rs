@@ -25,7 +25,7 @@ pub mod zygote;
 
 pub use codec::{WireError, decode_command, decode_report, encode_command, encode_report, encode_report_into};
 pub use command::{
-    AgentSpec, Application, ApplicationTarget, Command, Configure, Program, Secret, SecretText, Welcome,
+    AgentSpec, Application, ApplicationTarget, Call, Command, Configure, Program, Secret, SecretText, Welcome,
 };
 pub use frame::{Frame, FrameReader, Lane};
 pub use ids::{AgentName, HostId, IdError, RuntimeName, SessionId, TenantId};

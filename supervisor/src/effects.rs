@@ -112,7 +112,7 @@ impl Effects {
         self.context.ledger.begin(info.clone(), host);
         let recordings = self.recordings.remove(&info.session).unwrap_or_default();
         let SessionPlan { job_metadata, room_metadata, .. } = plan;
-        let start = SessionStart { info, job_metadata, room_metadata, recordings };
+        let start = SessionStart { info, job_metadata, room_metadata, call: None, recordings };
         self.order(host, Order::StartSession(Box::new(start)));
     }
 

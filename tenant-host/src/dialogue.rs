@@ -136,6 +136,7 @@ pub fn name(command: &Command) -> &'static str {
         Command::Proceed { .. } => "Proceed",
         Command::Configure(_) => "Configure",
         Command::StartSession { .. } => "StartSession",
+        Command::LeaveRoom { .. } => "LeaveRoom",
         Command::EndSession { .. } => "EndSession",
         Command::Ping { .. } => "Ping",
         Command::Drain => "Drain",

@@ -159,6 +159,8 @@ impl Host {
                 let fd = if self.stage == Stage::Serving { fd } else { Err(StartError::Draining) };
                 self.sessions.start(info, fd);
             }
+            // Agents of this host leave their rooms by ending.
+            Command::LeaveRoom { .. } => {}
             Command::EndSession { session, reason } => {
                 self.sessions.end(session, &reason, self.settings.terminate_grace);
             }

@@ -3,6 +3,7 @@
 //! Owns: building the product once, a directory per test, waiting on conditions. Never: reaches into the product.
 
 pub mod http;
+pub mod livekit_server;
 pub mod product;
 pub mod python;
 pub mod supervisor;

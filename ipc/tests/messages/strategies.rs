@@ -88,6 +88,18 @@ fn application() -> impl Strategy<Value = Application> {
     (target, any::<bool>(), any::<bool>()).prop_map(|(target, loaded, inspect)| Application { target, loaded, inspect })
 }
 
+fn call() -> impl Strategy<Value = Call> {
+    (text(), text(), text(), vec(any::<u8>(), 0..8), option::of(text())).prop_map(
+        |(url, token, identity, job, grants)| Call {
+            url,
+            token: SecretText::new(token),
+            identity,
+            job,
+            grants: grants.map(SecretText::new),
+        },
+    )
+}
+
 fn info() -> impl Strategy<Value = SessionInfo> {
     let names = (session_id(), tenant(), agent(), text(), text());
     (names, btree_map(text(), text(), 0..4), any::<u64>(), option::of(text())).prop_map(
@@ -112,16 +124,18 @@ pub(crate) fn command() -> impl Strategy<Value = Command> {
         }),
         option::of(program).prop_map(|program| Command::Proceed { program }),
         configure().prop_map(Command::Configure),
-        (info(), text(), text(), any::<bool>(), any::<bool>()).prop_map(
-            |(info, job_metadata, room_metadata, input, output)| Command::StartSession {
+        (info(), text(), text(), option::of(call()), any::<bool>(), any::<bool>()).prop_map(
+            |(info, job_metadata, room_metadata, call, input, output)| Command::StartSession {
                 info,
                 job_metadata,
                 room_metadata,
+                call,
                 input,
                 output
             }
         ),
         (session_id(), text()).prop_map(|(session, reason)| Command::EndSession { session, reason }),
+        session_id().prop_map(|session| Command::LeaveRoom { session }),
         any::<u64>().prop_map(|nonce| Command::Ping { nonce }),
         Just(Command::Drain),
         any::<u64>().prop_map(|grace_ms| Command::Shutdown { grace_ms }),

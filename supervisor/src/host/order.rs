@@ -4,7 +4,7 @@
 
 use std::os::fd::OwnedFd;
 
-use openrtc_ipc::{SessionId, SessionInfo};
+use openrtc_ipc::{Call, SessionId, SessionInfo};
 use openrtc_policy::Intent;
 
 /// A session to start.
@@ -16,6 +16,8 @@ pub struct SessionStart {
     pub job_metadata: String,
     /// Room metadata as it was sent.
     pub room_metadata: String,
+    /// The call to join, where a LiveKit server has one.
+    pub call: Option<Call>,
     /// What to play to the agent, and where to keep what it says.
     pub recordings: Recordings,
 }
@@ -41,6 +43,8 @@ impl Recordings {
 pub enum Order {
     /// Start a session.
     StartSession(Box<SessionStart>),
+    /// Its end is known to whoever dispatched it: the agent may leave the room.
+    LeaveRoom(SessionId),
     /// Ask it to end a session, for this reason.
     EndSession(SessionId, &'static str),
     /// It gets no more sessions.

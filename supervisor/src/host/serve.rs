@@ -66,7 +66,7 @@ impl Service {
     fn obey(&mut self, link: &mut Link, order: Order) -> Result<(), LinkFault> {
         match order {
             Order::StartSession(start) => {
-                let SessionStart { info, job_metadata, room_metadata, recordings: Recordings { input, output } } =
+                let SessionStart { info, job_metadata, room_metadata, call, recordings: Recordings { input, output } } =
                     *start;
                 self.sessions.insert(info.session, info.agent.clone());
                 self.task.record.set_working(true);
@@ -74,11 +74,13 @@ impl Service {
                     info,
                     job_metadata,
                     room_metadata,
+                    call,
                     input: input.is_some(),
                     output: output.is_some(),
                 };
                 link.command(&command, input.into_iter().chain(output).collect())
             }
+            Order::LeaveRoom(session) => link.command(&Command::LeaveRoom { session }, Vec::new()),
             Order::EndSession(session, reason) => {
                 link.command(&Command::EndSession { session, reason: reason.to_owned() }, Vec::new())
             }

@@ -69,6 +69,7 @@ fn a_session_that_cannot_start_is_started_and_failed() {
         info: stranger,
         job_metadata: String::new(),
         room_metadata: String::new(),
+        call: None,
         input: false,
         output: false,
     });
@@ -80,6 +81,7 @@ fn a_session_that_cannot_start_is_started_and_failed() {
         info: info(2),
         job_metadata: String::new(),
         room_metadata: String::new(),
+        call: None,
         input: true,
         output: false,
     });

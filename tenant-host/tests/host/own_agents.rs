@@ -102,6 +102,7 @@ fn an_agent_learns_and_tells_what_it_should() {
             info: of("tell", 1),
             job_metadata: String::new(),
             room_metadata: String::new(),
+            call: None,
             input: true,
             output: false,
         },
@@ -122,6 +123,7 @@ fn a_panic_or_failure_is_its_own_session_s_alone() {
         info: of("wait", 1),
         job_metadata: String::new(),
         room_metadata: String::new(),
+        call: None,
         input: false,
         output: false,
     });
@@ -130,6 +132,7 @@ fn a_panic_or_failure_is_its_own_session_s_alone() {
             info: of(agent, seq),
             job_metadata: String::new(),
             room_metadata: String::new(),
+            call: None,
             input: false,
             output: false,
         });
@@ -148,6 +151,7 @@ fn an_agent_that_ignores_its_end_is_dropped() {
         info: of("ignore", 1),
         job_metadata: String::new(),
         room_metadata: String::new(),
+        call: None,
         input: false,
         output: false,
     });
@@ -159,6 +163,7 @@ fn an_agent_that_ignores_its_end_is_dropped() {
         info: of("ignore", 2),
         job_metadata: String::new(),
         room_metadata: String::new(),
+        call: None,
         input: false,
         output: false,
     });

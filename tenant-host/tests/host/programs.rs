@@ -84,6 +84,7 @@ fn a_recording_is_open_for_reading_on_descriptor_4() {
             info: info(1),
             job_metadata: String::new(),
             room_metadata: String::new(),
+            call: None,
             input: true,
             output: false,
         },

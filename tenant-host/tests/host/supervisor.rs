@@ -177,6 +177,7 @@ impl Supervised {
             info: info(1),
             job_metadata: String::new(),
             room_metadata: String::new(),
+            call: None,
             input: false,
             output: false,
         });
@@ -282,6 +283,7 @@ pub(crate) fn start(seq: u64) -> Command {
         info: info(seq),
         job_metadata: String::new(),
         room_metadata: String::new(),
+        call: None,
         input: false,
         output: false,
     }
