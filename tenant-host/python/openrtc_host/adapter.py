@@ -44,7 +44,6 @@ PRIVATE_NAMES: tuple[str, ...] = (
     "openrtc.runtime.resources:PrewarmResources.store",
 )
 
-
 _start_hook: contextvars.ContextVar[StartHook | None] = contextvars.ContextVar("openrtc_host_start_hook", default=None)
 _installed = False
 
@@ -178,6 +177,7 @@ def new_context(
     token: str,
     fake: bool,
     executor: Any,
+    on_connect: Callable[[], None],
     on_shutdown: Callable[[str], None],
 ) -> Any:
     """A `JobContext` of our own making."""
@@ -190,7 +190,7 @@ def new_context(
         proc=proc,
         info=running,
         room=room,
-        on_connect=lambda: None,
+        on_connect=on_connect,
         on_shutdown=on_shutdown,
         inference_executor=executor,
     )

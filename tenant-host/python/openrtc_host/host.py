@@ -4,8 +4,8 @@ Owns: the loop's reader of the channel, the answers to pings and the way the hos
 channel.
 
 ```text
-Serving ──Drain──► Draining ──last session ended──► Bye
-   └──Shutdown, SIGTERM──► Leaving ──last session ended, or grace over──► Bye
+Serving ──Drain──► Draining ──last session ended and left──► Bye
+   └──Shutdown, SIGTERM──► Leaving ──last session ended and left, or grace over──► Bye
 (any) ──end of the channel──► gone at once
 ```
 """
@@ -114,6 +114,8 @@ class Host:
                 self._sessions.start(fields, self._channel.take_fd, self._stage == "serving")
             case "EndSession":
                 self._sessions.end(fields["session"], fields["reason"], self._grace_s)
+            case "LeaveRoom":
+                self._sessions.leave_room(fields["session"])
             case "Drain":
                 if self._stage == "serving":
                     self._stage = "draining"
@@ -164,9 +166,9 @@ class Host:
         self._changed()
 
     def _changed(self) -> None:
-        """A session began or ended, or the stage is another."""
+        """A session began, ended or left, or the stage is another."""
         self._lag.run(len(self._sessions) > 0)
-        if self._stage != "serving" and len(self._sessions) == 0:
+        if self._stage != "serving" and self._sessions.are_gone:
             self._finish(self._stage.reason if isinstance(self._stage, Leaving) else "drained")
 
     def _finish(self, reason: str | None) -> None:

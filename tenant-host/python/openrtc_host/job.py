@@ -1,13 +1,15 @@
 """One session as livekit-agents knows it: a `JobContext` of our own making, run to its end.
 
-Owns: the job's metadata as the supervisor stamped it, the mock room, when a session is over and the sequence that ends
-it. Never: reads a tenant from metadata; tells anything to the supervisor but through the session it was given.
+Owns: when a session is over and the sequence that ends it. Never: reads a tenant from metadata; tells anything to the
+supervisor but through the session it was given.
 
 ```text
 entered ──entrypoint raised──────────────────────────────► ending (failed)
-   ├──ctx.shutdown(), `ending`, the AgentSession closed──► ending
-   └──entrypoint returned──► mock room: idle, recording played out ──► ending
-ending: entrypoint, AgentSession, session-end hook, report, room, shutdown callbacks, clean-up
+   ├──ctx.shutdown(), `ending`, room disconnected──► ending
+   └──entrypoint returned──► mock room: idle, recording played out, the AgentSession closed ──► ending
+                             call: joined no room for 10 s ──► ending
+ending: entrypoint, AgentSession, session-end hook, report ──► leaving: room, shutdown callbacks, clean-up
+        (a call leaves once its end is known to the server: `SessionTask.on_leave`)
 ```
 """
 
@@ -18,14 +20,13 @@ import contextlib
 import dataclasses
 import logging
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from openrtc_host import adapter
-from openrtc_host.mock import MockRoom
 from openrtc_host.quiet import endpointing_max_s, expect_no_words, quiet
 from openrtc_host.seams import SessionTask
-from openrtc_host.stamp import stamped
+from openrtc_host.seat import Seat
 from openrtc_host.usage import Telemetry
 
 logger = logging.getLogger("openrtc_host")
@@ -36,6 +37,8 @@ ENTRYPOINT_S, CLOSE_S = 15.0, 60.0
 QUIET_S = 0.2
 #: What a caller's words may need until a turn comes of them, beyond the end-pointing of the session.
 TRANSCRIPT_S = 1.5
+#: How long a call may stay out of its room after its entrypoint returned.
+JOIN_S = 10.0
 
 
 class AgentFailed(RuntimeError):
@@ -46,33 +49,6 @@ class SessionEnding(asyncio.CancelledError):
     """What OpenRTC's observers are given when a session is ended on request."""
 
 
-@dataclasses.dataclass
-class Seat:
-    """Where a session sits: the room, and how its job is described. One constructor for each kind of room."""
-
-    job: Any
-    room: Any
-    url: str
-    token: str
-    fake: bool
-
-    @classmethod
-    def in_mock_room(cls, session: SessionTask, agent_config: Mapping[str, Any], agent_name: str) -> Seat:
-        """In the frameworks' mock room, as their own simulated jobs."""
-        from livekit.protocol import agent, models
-
-        info = session.info
-        job_text, room_text = stamped(session.job_metadata, session.room_metadata, info["tenant"], agent_config)
-        job = agent.Job(
-            id=info["job_id"],
-            room=models.Room(sid=f"RM_{info['job_id']}", name=info["room_name"], metadata=room_text),
-            type=agent.JobType.JT_ROOM,
-            metadata=job_text,
-            agent_name=agent_name,
-        )
-        return cls(job=job, room=MockRoom(info["room_name"], room_text), url="", token="", fake=True)
-
-
 Entrypoint = Callable[[Any], Awaitable[None]]
 
 
@@ -80,7 +56,7 @@ class Job:
     """A running session: also what the hooks of the adapter ask and tell."""
 
     def __init__(self, session: SessionTask, seat: Seat, proc: Any, executor: Any, accepted: Any) -> None:
-        self._session, self._seat = session, seat
+        self._session, self._seat, self._accepted = session, seat, accepted
         loop = asyncio.get_running_loop()
         self._shutdown: asyncio.Future[str] = loop.create_future()
         self._closed: asyncio.Future[str] = loop.create_future()
@@ -94,6 +70,7 @@ class Job:
             token=seat.token,
             fake=seat.fake,
             executor=executor,
+            on_connect=self._on_connect,
             on_shutdown=self._on_shutdown,
         )
         seat.room.on("disconnected", lambda *_: self._on_shutdown("room disconnected"))
@@ -101,7 +78,9 @@ class Job:
         self._input: Any = None
         self._output: Any = None
         self._is_heard = False
-        self._live, self._returned = asyncio.Event(), asyncio.Event()
+        self._live, self._returned, self._joined = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._has_left = False
+        self._introduction: asyncio.Task[None] | None = None
 
     # ---- what the adapter tells ----
 
@@ -163,6 +142,22 @@ class Job:
         if not self._shutdown.done():
             self._shutdown.set_result(reason or "shutdown")
 
+    def _on_connect(self) -> None:
+        """The call's room is joined."""
+        self._joined.set()
+        self._session.started()
+        self._introduction = asyncio.create_task(self._introduce(), name="introduction")
+
+    async def _introduce(self) -> None:
+        """What the script's `request_fnc` wants to be called; the server was answered before it was asked."""
+        me, asked = self._seat.room.local_participant, self._accepted
+        if asked.name:
+            await self._step("set the agent's name", me.set_name(asked.name), CLOSE_S)
+        if asked.metadata:
+            await self._step("set the agent's metadata", me.set_metadata(asked.metadata), CLOSE_S)
+        if asked.attributes:
+            await self._step("set the agent's attributes", me.set_attributes(asked.attributes), CLOSE_S)
+
     # ---- the life of a session ----
 
     async def run(
@@ -181,6 +176,8 @@ class Job:
             self._input = RecordingInput(os.dup(self._session.input_fd))
         adapter.enter_job(self.ctx, self)
         http.enter()
+        if not self._seat.fake:
+            self._session.on_leave(self._leave)
         entry = asyncio.create_task(self._enter(entrypoint), name="entrypoint")
         error: BaseException | None = None
         try:
@@ -220,9 +217,12 @@ class Job:
                 if (error := entry.exception()) is not None:
                     return error
                 self._returned.set()
+                if not self._seat.fake:
+                    await self._until_left(over)
+                    return self._failed.result() if self._failed.done() else None
                 self._session.started()
                 if adapter.primary_session(self.ctx) is not None:
-                    if idle is None and self._seat.fake:
+                    if idle is None:
                         idle = asyncio.create_task(quiet(adapter.primary_session(self.ctx), QUIET_S), name="idle")
                     over |= {self._closed, *({idle} if idle else ())}
                     await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
@@ -233,6 +233,18 @@ class Job:
             for task in (ending, idle):
                 if task is not None:
                     task.cancel()
+
+    async def _until_left(self, over: set[asyncio.Future[Any]]) -> None:
+        """A call lasts until its room is left, whatever its entrypoint does; one that joins none does not last."""
+        if not self._joined.is_set() and not self._seat.room.isconnected():
+            joined = asyncio.create_task(self._joined.wait())
+            done, _ = await asyncio.wait({joined, *over}, timeout=JOIN_S, return_when=asyncio.FIRST_COMPLETED)
+            joined.cancel()
+            if not done and not self._seat.room.isconnected():
+                logger.warning("the entrypoint returned and its room was not joined for %g s: no ctx.connect()?", JOIN_S)
+                return
+        self._session.started()
+        await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
 
     async def _feed(self) -> None:
         """Plays the recording once the agent has greeted, and waits for what it answers to the last words."""
@@ -256,7 +268,6 @@ class Job:
     async def _end(
         self, entry: asyncio.Task[None], session_end: Entrypoint | None, session_end_s: float, patience_s: float
     ) -> BaseException | None:
-        reason = self._session.end_reason or (self._shutdown.result() if self._shutdown.done() else "job ended")
         if not entry.done():
             await asyncio.wait({entry}, timeout=patience_s)
             entry.cancel()
@@ -269,6 +280,18 @@ class Job:
         if session_end is not None:
             await self._step("on_session_end", session_end(self.ctx), session_end_s)
         await self._step("make the session report", adapter.report_session(self.ctx), session_end_s)
+        if self._seat.fake:
+            await self._leave()
+        return entry.exception() if entry.done() and not entry.cancelled() else None
+
+    async def _leave(self) -> None:
+        """Leaves the room, and whatever comes after that."""
+        if self._has_left:
+            return
+        self._has_left = True
+        reason = self._session.end_reason or (self._shutdown.result() if self._shutdown.done() else "job ended")
+        if self._introduction is not None:
+            self._introduction.cancel()
         await self._step("leave the room", self._seat.room.disconnect(), CLOSE_S)
         callbacks = [
             self._step("a shutdown callback", call(reason), CLOSE_S) for call in adapter.shutdown_callbacks(self.ctx)
@@ -276,7 +299,6 @@ class Job:
         await asyncio.gather(*callbacks)
         self._keep()
         await self._step("clean up", adapter.clean_up(self.ctx), CLOSE_S)
-        return entry.exception() if entry.done() and not entry.cancelled() else None
 
     def _keep(self) -> None:
         """Leaves the WAV file of what was said behind, even of nothing."""

@@ -6,6 +6,7 @@ who may have a session; the supervisor has admitted it.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 from collections.abc import Awaitable, Callable
@@ -27,8 +28,21 @@ class SessionRejected(RuntimeError):
     """The application itself turned the session away."""
 
 
-async def accepted(request: Callable[[Any], Awaitable[None]] | None, job: Any) -> Any:
+async def accepted(request: Callable[[Any], Awaitable[None]] | None, seat: Seat) -> Any:
     """What the script's `request_fnc` accepts the job as; raises when it does not. `None` accepts as upstream does."""
+    arguments = await _asked(request, seat.job)
+    if seat.identity is None or arguments.identity == seat.identity:
+        return arguments
+    if request is not None and arguments.identity != f"agent-{seat.job.id}":
+        logger.warning(
+            "the script's request_fnc asks for the identity %r; the server was told %r already",
+            arguments.identity,
+            seat.identity,
+        )
+    return dataclasses.replace(arguments, identity=seat.identity)
+
+
+async def _asked(request: Callable[[Any], Awaitable[None]] | None, job: Any) -> Any:
     import asyncio
 
     from livekit.agents import JobRequest
@@ -96,8 +110,8 @@ class LiveKitApplication:
     async def run(self, session: SessionTask) -> None:
         """One session."""
         state, parts = self.state, self._parts
-        seat = Seat.in_mock_room(session, state.agent_config, parts.agent_name)
-        arguments = await accepted(parts.request, seat.job)
+        seat = Seat.of(session, state.agent_config, parts.agent_name)
+        arguments = await accepted(parts.request, seat)
         if parts.entrypoint is None:
             raise RuntimeError(f"{self._name} registered no entrypoint: decorate one with @server.rtc_session()")
         await run_job(

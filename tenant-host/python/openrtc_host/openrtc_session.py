@@ -119,9 +119,9 @@ class OpenRtcApplication:
         info = session.info
         if info["agent"] not in self.agents:
             raise UnknownAgent(f"{self._name} registers no agent {info['agent']!r}; it has: {', '.join(self.agents)}")
-        seat = Seat.in_mock_room(session, self.state.agent_config, self.pool.agent_name or "")
+        seat = Seat.of(session, self.state.agent_config, self.pool.agent_name or "")
         pool = adapter.pool_parts(self.pool)
-        arguments = await accepted(pool.request, seat.job)
+        arguments = await accepted(pool.request, seat)
         agent = self._route(info["agent"], seat.job.metadata)
         if agent != info["agent"]:
             session.rerouted(agent)

@@ -17,6 +17,7 @@ class SessionTask(Protocol):
     info: dict[str, Any]
     job_metadata: str
     room_metadata: str
+    call: dict[str, Any] | None
     input_fd: int | None
     output_fd: int | None
     ending: asyncio.Event
@@ -25,6 +26,7 @@ class SessionTask(Protocol):
     def emit(self, event: dict[str, Any]) -> None: ...
     def rerouted(self, agent: str) -> None: ...
     def started(self) -> None: ...
+    def on_leave(self, leave: Callable[[], Awaitable[None]]) -> None: ...
 
 
 class StartHook(Protocol):

@@ -6,6 +6,7 @@ its `sys.exit` or its refusal to end reach another session.
 ```text
 StartSession ──► task ──returns──► success        EndSession ──► `ending` is set ──grace──► cancelled ──2 s──► given up
                    └────raises──► failed (the exception's summary), or misconfigured where it says so
+SessionEnded told ──LeaveRoom, or 1 s──► a call's agent leaves its room (`leaving`)
 ```
 """
 
@@ -16,10 +17,11 @@ import contextlib
 import contextvars
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Protocol
 
 from . import context, denied, failure
+from .leaving import Leaving
 from .outbox import Outbox
 
 _OVERDUE_S = 2.0
@@ -47,12 +49,14 @@ class SessionTask:
         self.info: dict[str, Any] = fields["info"]
         self.job_metadata: str = fields["job_metadata"]
         self.room_metadata: str = fields["room_metadata"]
+        self.call: dict[str, Any] | None = fields.get("call")
         self.configure = configure
         self.context = context.context_of(self.info)
         self.ending = asyncio.Event()
         self.end_reason: str | None = None
         self.input_fd: int | None = None
         self.output_fd: int | None = None
+        self.leave: Callable[[], Awaitable[None]] | None = None
         self._outbox = outbox
         self._has_started = False
         self._has_ended = False
@@ -82,6 +86,10 @@ class SessionTask:
         if not self._has_ended:
             self._outbox.report("SessionRerouted", {"session": self.info["session"], "agent": agent})
 
+    def on_leave(self, leave: Callable[[], Awaitable[None]]) -> None:
+        """What is to be done once its end is known: until then its agent stays in the room."""
+        self.leave = leave
+
     def ended(self, status: str, error: str | None) -> None:
         """Tells how it ended. For the table only."""
         if status == "success":
@@ -100,9 +108,10 @@ class SessionTask:
 
 
 class _Running:
-    def __init__(self, session: SessionTask, task: asyncio.Task[None]) -> None:
+    def __init__(self, session: SessionTask, task: asyncio.Task[None], scope: contextvars.Context) -> None:
         self.session = session
         self.task = task
+        self.scope = scope
         self.deadline: float | None = None
         self.timer: asyncio.TimerHandle | None = None
         self.fault: str | None = None
@@ -126,9 +135,15 @@ class Sessions:
         self._changed = changed
         self._loop = asyncio.get_running_loop()
         self._running: dict[str, _Running] = {}
+        self._leaving = Leaving(changed)
 
     def __len__(self) -> int:
         return len(self._running)
+
+    @property
+    def are_gone(self) -> bool:
+        """Whether none runs, and none has a room to leave."""
+        return len(self._running) == 0 and len(self._leaving) == 0
 
     def ids(self) -> Iterator[object]:
         """Of those that run, as the supervisor gave them."""
@@ -164,6 +179,10 @@ class Sessions:
         if running is not None:
             self._ask(running, reason, grace_s)
 
+    def leave_room(self, session: object) -> None:
+        """The end of a session is known: its agent may leave the room."""
+        self._leaving.release(context.session_text(session))
+
     def end_all(self, reason: str, grace_s: float) -> None:
         """Asks every session to end within the grace."""
         for running in list(self._running.values()):
@@ -174,6 +193,7 @@ class Sessions:
         for running in list(self._running.values()):
             running.task.cancel("the host leaves")
             self._give_up(running)
+        self._leaving.drop_all()
 
     def exited(self, session_id: str, fault: str) -> bool:
         """An agent left the interpreter from a task of its own: its session fails, and only that."""
@@ -200,7 +220,7 @@ class Sessions:
         scope = contextvars.copy_context()
         scope.run(context.CURRENT.set, session.context)
         task = self._loop.create_task(self._run(session), name=f"session {session.id}", context=scope)
-        running = self._running[session.id] = _Running(session, task)
+        running = self._running[session.id] = _Running(session, task, scope)
         task.add_done_callback(lambda _: self._done(running))
         self._changed()
 
@@ -238,6 +258,8 @@ class Sessions:
         if running.session.ending.is_set():
             status = "cancelled"
         running.session.ended(status, error)
+        if running.session.leave is not None:
+            self._leaving.add(running.session.id, running.session.leave, running.scope)
         self._changed()
 
     def _ask(self, running: _Running, reason: str, grace_s: float) -> None:
