@@ -85,7 +85,9 @@ def _install() -> None:
             if access.grants is not None:
                 options["token"] = access.grants
             elif not os.environ.get("LIVEKIT_TOKEN") and not os.environ.get("LIVEKIT_API_SECRET"):
-                raise MissingGrant(f"LiveKitAPI() has no credentials in this host, which never sees the API key; {REMEDY}")
+                raise MissingGrant(
+                    f"LiveKitAPI() has no credentials in this host, which never sees the API key; {REMEDY}"
+                )
         begin(self, url, api_key, api_secret, **options)
 
     @functools.wraps(request)

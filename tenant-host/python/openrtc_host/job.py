@@ -24,19 +24,22 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from openrtc_host import adapter
-from openrtc_host.quiet import endpointing_max_s, expect_no_words, quiet
+from openrtc_host.quiet import endpointing_max_s, expect_words, quiet
 from openrtc_host.seams import SessionTask
-from openrtc_host.seat import Seat
+from openrtc_host.seat import Seat, introduce
+from openrtc_host.steps import CLOSE_S, step
 from openrtc_host.usage import Telemetry
 
 logger = logging.getLogger("openrtc_host")
 
-#: What upstream gives each step of the end.
-ENTRYPOINT_S, CLOSE_S = 15.0, 60.0
+#: What upstream gives the entrypoint when it is to end.
+ENTRYPOINT_S = 15.0
 #: How long an agent that has spoken for itself must stay idle before a session without a caller is over.
 QUIET_S = 0.2
 #: What a caller's words may need until a turn comes of them, beyond the end-pointing of the session.
 TRANSCRIPT_S = 1.5
+#: How long the end of a call that is ended on request waits for the transcript of the caller's last words.
+LAST_WORDS_S = 0.5
 #: How long a call may stay out of its room after its entrypoint returned.
 JOIN_S = 10.0
 
@@ -79,7 +82,6 @@ class Job:
         self._output: Any = None
         self._is_heard = False
         self._live, self._returned, self._joined = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        self._has_left = False
         self._introduction: asyncio.Task[None] | None = None
 
     # ---- what the adapter tells ----
@@ -146,17 +148,7 @@ class Job:
         """The call's room is joined."""
         self._joined.set()
         self._session.started()
-        self._introduction = asyncio.create_task(self._introduce(), name="introduction")
-
-    async def _introduce(self) -> None:
-        """What the script's `request_fnc` wants to be called; the server was answered before it was asked."""
-        me, asked = self._seat.room.local_participant, self._accepted
-        if asked.name:
-            await self._step("set the agent's name", me.set_name(asked.name), CLOSE_S)
-        if asked.metadata:
-            await self._step("set the agent's metadata", me.set_metadata(asked.metadata), CLOSE_S)
-        if asked.attributes:
-            await self._step("set the agent's attributes", me.set_attributes(asked.attributes), CLOSE_S)
+        self._introduction = asyncio.create_task(introduce(self._seat.room, self._accepted), name="introduction")
 
     # ---- the life of a session ----
 
@@ -241,7 +233,9 @@ class Job:
             done, _ = await asyncio.wait({joined, *over}, timeout=JOIN_S, return_when=asyncio.FIRST_COMPLETED)
             joined.cancel()
             if not done and not self._seat.room.isconnected():
-                logger.warning("the entrypoint returned and its room was not joined for %g s: no ctx.connect()?", JOIN_S)
+                logger.warning(
+                    "the entrypoint returned and joined no room within %g s: no ctx.connect()?", JOIN_S
+                )
                 return
         self._session.started()
         await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
@@ -274,31 +268,26 @@ class Job:
         await asyncio.wait({entry}, timeout=1.0)
         session = adapter.primary_session(self.ctx)
         if session is not None:
-            if self._seat.fake:
-                expect_no_words(session)
-            await self._step("close the agent session", session.aclose(), CLOSE_S)
+            if self._seat.fake or self._session.ending.is_set():
+                expect_words(session, 0.0 if self._seat.fake else LAST_WORDS_S)
+            await step("close the agent session", session.aclose(), CLOSE_S)
         if session_end is not None:
-            await self._step("on_session_end", session_end(self.ctx), session_end_s)
-        await self._step("make the session report", adapter.report_session(self.ctx), session_end_s)
+            await step("on_session_end", session_end(self.ctx), session_end_s)
+        await step("make the session report", adapter.report_session(self.ctx), session_end_s)
         if self._seat.fake:
             await self._leave()
         return entry.exception() if entry.done() and not entry.cancelled() else None
 
     async def _leave(self) -> None:
-        """Leaves the room, and whatever comes after that."""
-        if self._has_left:
-            return
-        self._has_left = True
+        """Leaves the room, and does what comes after that."""
         reason = self._session.end_reason or (self._shutdown.result() if self._shutdown.done() else "job ended")
         if self._introduction is not None:
             self._introduction.cancel()
-        await self._step("leave the room", self._seat.room.disconnect(), CLOSE_S)
-        callbacks = [
-            self._step("a shutdown callback", call(reason), CLOSE_S) for call in adapter.shutdown_callbacks(self.ctx)
-        ]
-        await asyncio.gather(*callbacks)
+        await step("leave the room", self._seat.room.disconnect(), CLOSE_S)
+        calls = adapter.shutdown_callbacks(self.ctx)
+        await asyncio.gather(*(step("a shutdown callback", call(reason), CLOSE_S) for call in calls))
         self._keep()
-        await self._step("clean up", adapter.clean_up(self.ctx), CLOSE_S)
+        await step("clean up", adapter.clean_up(self.ctx), CLOSE_S)
 
     def _keep(self) -> None:
         """Leaves the WAV file of what was said behind, even of nothing."""
@@ -308,11 +297,3 @@ class Job:
             WavWriter(os.dup(self._session.output_fd)).close()
         elif self._output is not None:
             self._output.close()
-
-    async def _step(self, what: str, step: Awaitable[Any], seconds: float) -> None:
-        try:
-            await asyncio.wait_for(step, seconds)
-        except TimeoutError:
-            logger.error("%s did not end within %g s; going on", what, seconds)
-        except Exception:
-            logger.exception("%s failed; going on", what)

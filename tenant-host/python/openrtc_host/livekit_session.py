@@ -13,9 +13,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from openrtc_host import adapter
-from openrtc_host.job import Entrypoint, Job, Seat
+from openrtc_host.job import Entrypoint, Job
 from openrtc_host.providers import inference_fault
 from openrtc_host.seams import ServerParts, SessionTask
+from openrtc_host.seat import Seat
 from openrtc_host.turn_detector import HostExecutor
 
 logger = logging.getLogger("openrtc_host")

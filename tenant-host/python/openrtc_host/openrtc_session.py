@@ -14,10 +14,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from openrtc_host import adapter, capture, stamp, turn_detector
-from openrtc_host.job import Seat
 from openrtc_host.livekit_session import HostState, accepted, run_job
 from openrtc_host.providers import STEPS, ConfigurationFault, build
 from openrtc_host.seams import SessionTask
+from openrtc_host.seat import Seat
 
 logger = logging.getLogger("openrtc_host")
 

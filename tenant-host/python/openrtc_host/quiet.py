@@ -36,6 +36,6 @@ def endpointing_max_s(session: Any) -> float:
     return float(found.get("max_delay", 3.0))
 
 
-def expect_no_words(session: Any) -> None:
-    """Nobody is speaking: a close need not wait two seconds for a last transcript."""
-    session.options.session_close_transcript_timeout = 0.0
+def expect_words(session: Any, seconds: float) -> None:
+    """How long a close may wait for a last transcript; upstream's two seconds are long where nobody is speaking."""
+    session.options.session_close_transcript_timeout = seconds

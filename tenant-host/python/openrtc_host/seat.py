@@ -14,6 +14,7 @@ from openrtc_host import call
 from openrtc_host.mock import MockRoom
 from openrtc_host.seams import SessionTask
 from openrtc_host.stamp import stamped
+from openrtc_host.steps import CLOSE_S, step
 
 
 @dataclasses.dataclass
@@ -69,3 +70,14 @@ class Seat:
         call.enter(given["url"], given["grants"])
         room = call.CallRoom(job.room.name, tenant)
         return cls(job=job, room=room, url=given["url"], token=given["token"], identity=given["identity"])
+
+
+async def introduce(room: Any, asked: Any) -> None:
+    """Calls the agent what the script's `request_fnc` wants; the server was answered before it was asked."""
+    me = room.local_participant
+    if asked.name:
+        await step("set the agent's name", me.set_name(asked.name), CLOSE_S)
+    if asked.metadata:
+        await step("set the agent's metadata", me.set_metadata(asked.metadata), CLOSE_S)
+    if asked.attributes:
+        await step("set the agent's attributes", me.set_attributes(asked.attributes), CLOSE_S)
