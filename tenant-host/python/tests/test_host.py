@@ -318,6 +318,70 @@ def test_shutdown_leaves_a_quarter_of_the_grace_for_the_reports(serve: Any) -> N
     assert channel.said[-1] == ("Bye", {"reason": "shutdown"})
 
 
+def leaving(order: list[str]) -> Entrypoint:
+    async def entrypoint(session: SessionTask) -> None:
+        async def leave() -> None:
+            order.append(f"left as {context.current_session() is not None}")
+
+        session.on_leave(leave)
+        order.append("ran")
+
+    return entrypoint
+
+
+def test_a_room_is_left_when_the_end_is_known_and_the_host_stays_for_it(serve: Any) -> None:
+    order: list[str] = []
+
+    async def script(channel: FakeChannel) -> None:
+        channel.command("StartSession", **start())
+        await channel.until("SessionEnded")
+        channel.command("Drain")
+        await asyncio.sleep(0.2)
+        assert order == ["ran"], "the agent left its room before its end was known"
+        channel.command("LeaveRoom", session={"run": 1, "seq": 9})
+        channel.command("LeaveRoom", session=info()["session"])
+
+    channel = serve(leaving(order), script)
+    assert order == ["ran", "left as True"]
+    assert channel.said[-1] == ("Bye", {"reason": "drained"})
+
+
+def test_a_room_is_left_after_a_second_though_nobody_says_so(serve: Any) -> None:
+    order: list[str] = []
+    began = time.monotonic()
+
+    async def script(channel: FakeChannel) -> None:
+        channel.command("StartSession", **start())
+        await channel.until("SessionEnded")
+        channel.command("Drain")
+
+    serve(leaving(order), script)
+    assert order == ["ran", "left as True"] and 0.9 < time.monotonic() - began < 3.0
+
+
+def test_leaving_that_hangs_or_fails_keeps_no_host_beyond_its_grace(serve: Any) -> None:
+    async def entrypoint(session: SessionTask) -> None:
+        async def leave() -> None:
+            if session.id.endswith("-1"):
+                raise RuntimeError("it cannot be left")
+            await asyncio.sleep(60)
+
+        session.on_leave(leave)
+
+    async def script(channel: FakeChannel) -> None:
+        for seq in (1, 2):
+            channel.command("StartSession", **start(seq))
+        await channel.until("SessionEnded", 2)
+        for seq in (1, 2):
+            channel.command("LeaveRoom", session=info(seq)["session"])
+        channel.command("Shutdown", grace_ms=300)
+
+    began = time.monotonic()
+    channel = serve(entrypoint, script)
+    assert time.monotonic() - began < 3.0
+    assert ended(channel) == [("success", None)] * 2 and channel.said[-1][0] == "Bye"
+
+
 def test_sigterm_ends_sessions_and_the_host(serve: Any) -> None:
     async def entrypoint(session: SessionTask) -> None:
         await session.ending.wait()

@@ -33,6 +33,8 @@ class Session:
         }
         self.job_metadata, self.room_metadata = job, room
         self.input_fd, self.output_fd = input_fd, output_fd
+        self.call: dict[str, Any] | None = None
+        self.leave: Any = None
         self.ending, self.end_reason = asyncio.Event(), None
         self.events: list[dict[str, Any]] = []
         self.reroutes: list[str] = []
@@ -46,6 +48,9 @@ class Session:
 
     def started(self) -> None:
         self.starts += 1
+
+    def on_leave(self, leave: Any) -> None:
+        self.leave = leave
 
     def of(self, kind: str) -> list[Any]:
         """The events of one kind."""
