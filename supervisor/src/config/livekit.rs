@@ -162,11 +162,18 @@ impl LivekitFile {
             Err(error) => {
                 // An unfit URL may hold a password.
                 let remedy = "write url = \"wss://HOST\", as LiveKit's console shows it";
-                faults.add(&url.origin, &url.key, None, format!("is no server's URL: {}", error_in_short(&error)), remedy);
+                faults.add(
+                    &url.origin,
+                    &url.key,
+                    None,
+                    format!("is no server's URL: {}", error_in_short(&error)),
+                    remedy,
+                );
                 return None;
             }
         };
-        let trusted = self.trusted_metadata.unwrap_or(BTreeSet::from([TrustedMetadata::Attributes, TrustedMetadata::Job]));
+        let trusted =
+            self.trusted_metadata.unwrap_or(BTreeSet::from([TrustedMetadata::Attributes, TrustedMetadata::Job]));
         if trusted.contains(&TrustedMetadata::Room) {
             faults.warn(
                 "livekit.trusted_metadata has \"room\": whoever holds a token with roomAdmin or roomCreate writes a \

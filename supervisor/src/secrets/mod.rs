@@ -14,8 +14,8 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use openrtc_livekit::ApiKey;
 use openrtc_ipc::{RuntimeName, SecretText, TenantId};
+use openrtc_livekit::ApiKey;
 use openrtc_policy::Rules;
 
 use crate::config::{Config, SecretRef, SharedKeys, Variable};
