@@ -53,6 +53,7 @@ pub async fn drive(mut policy: Policy, mut queue: mpsc::Receiver<Input>, clock: 
         for effect in todo.drain(..) {
             effects.perform(effect);
         }
+        effects.tell_capacity(&policy);
         if let Some(question) = question {
             question(&policy);
         }

@@ -5,11 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use openrtc_ipc::{HostId, SessionId, SessionInfo};
-use openrtc_policy::{Answer, Conclusion, Dispatch, DispatchId, Effect, HostPlan, Intent, Notice, SessionPlan};
+use openrtc_livekit::Capacity;
+use openrtc_policy::{Answer, Conclusion, Dispatch, DispatchId, Effect, HostPlan, Intent, Notice, Policy, SessionPlan};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::dispatch::livekit::{Assigned, Calls};
 use crate::host::order::{Ending, Order, Recordings, SessionStart};
 use crate::host::{HostContext, life};
 use crate::observer::Told;
@@ -28,19 +31,21 @@ pub struct Effects {
     last_dispatch: u64,
     waiting: BTreeMap<DispatchId, (oneshot::Sender<Answer>, Recordings)>,
     recordings: BTreeMap<SessionId, Recordings>,
+    calls: Calls,
     hosts: BTreeMap<HostId, Reins>,
     finished: bool,
 }
 
 impl Effects {
     /// A doer without hosts.
-    pub fn new(context: Arc<HostContext>, deployment_version: Option<String>) -> Self {
+    pub fn new(context: Arc<HostContext>, deployment_version: Option<String>, calls: Calls) -> Self {
         Self {
             context,
             deployment_version,
             last_dispatch: 0,
             waiting: BTreeMap::new(),
             recordings: BTreeMap::new(),
+            calls,
             hosts: BTreeMap::new(),
             finished: false,
         }
@@ -112,7 +117,12 @@ impl Effects {
         self.context.ledger.begin(info.clone(), host);
         let recordings = self.recordings.remove(&info.session).unwrap_or_default();
         let SessionPlan { job_metadata, room_metadata, .. } = plan;
-        let start = SessionStart { info, job_metadata, room_metadata, call: None, recordings };
+        let start = match self.calls.start(info.session) {
+            Some(Assigned { call, job_metadata, room_metadata }) => {
+                SessionStart { info, job_metadata, room_metadata, call: Some(call), recordings }
+            }
+            None => SessionStart { info, job_metadata, room_metadata, call: None, recordings },
+        };
         self.order(host, Order::StartSession(Box::new(start)));
     }
 
@@ -144,10 +154,38 @@ impl Effects {
     }
 
     fn conclude(&mut self, conclusion: Conclusion) {
-        self.recordings.remove(&conclusion.plan.session);
+        let session = conclusion.plan.session;
+        self.recordings.remove(&session);
+        // The end is told before the agent leaves, or the server reports a failure of its own.
+        if let (Some(stay), Some(host)) = (self.calls.conclude(&conclusion), conclusion.host) {
+            self.let_leave(host, session, stay);
+        }
         let evidence = conclusion.host.and_then(|host| self.context.morgue.evidence(host));
         let entry = self.context.ledger.end(conclusion, unix_ms(), evidence);
         self.context.fanout.tell(Told::SessionEnded(entry));
+    }
+
+    /// Lets a session's agent leave its room, now or after a moment.
+    fn let_leave(&mut self, host: HostId, session: SessionId, stay: Duration) {
+        if stay.is_zero() {
+            return self.order(host, Order::LeaveRoom(session));
+        }
+        let Some(orders) = self.hosts.get(&host).map(|reins| reins.orders.clone()) else { return };
+        tokio::spawn(async move {
+            tokio::time::sleep(stay).await;
+            // One that is gone or does not read has left already, or will be made to.
+            let _ = orders.try_send(Order::LeaveRoom(session));
+        });
+    }
+
+    /// How full we are, for whoever sends us calls.
+    pub fn tell_capacity(&mut self, policy: &Policy) {
+        let (held, most) = (policy.active(), policy.rules().max_concurrent_sessions.max(1));
+        let admitting = !policy.draining() && held < most;
+        self.calls.set_capacity(Capacity { used: f64::from(held) / f64::from(most), admitting });
+        if policy.draining() {
+            self.calls.drain();
+        }
     }
 
     fn notice(&mut self, notice: Notice) {

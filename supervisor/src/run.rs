@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::config::{Config, ConfigFaults};
 use crate::control::{self, About, Control, World};
+use crate::dispatch::livekit::{Calls, Livekit, LivekitError};
 use crate::driver::{self, Clock};
 use crate::effects::Effects;
 use crate::host::morgue::Morgue;
@@ -80,6 +81,9 @@ pub enum RunError {
     /// An application cannot be loaded.
     #[error(transparent)]
     Application(#[from] ProbeFault),
+    /// The worker cannot be one.
+    #[error("start the LiveKit worker")]
+    Livekit(#[from] LivekitError),
     /// The file names agents that no application registers.
     #[error(transparent)]
     Agents(#[from] ConfigFaults),
@@ -145,10 +149,16 @@ async fn serve(config: Config, spawner: Spawner) -> Result<(), RunError> {
     let rules = context.vault.rules(&config);
     let deployment_version = config.supervisor.deployment_version.clone();
     let (registry, ledger) = (context.registry.clone(), context.ledger.clone());
-    let world = World::new(handle, registry, ledger, fanout.clone(), about(&config, report))
+    let world = World::new(handle.clone(), registry, ledger, fanout.clone(), about(&config, report))
         .with_spawner(context.spawner.clone());
+    let calls = Calls::default();
+    let livekit = livekit(&context, &config, handle, &calls)?;
+    let world = match &livekit {
+        Some(livekit) => world.with_livekit(livekit.clone()),
+        None => world,
+    };
     let snapshots = snapshots(&config, world.clone(), fanout.clone());
-    let effects = Effects::new(context, deployment_version);
+    let effects = Effects::new(context, deployment_version, calls);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let server = tokio::spawn(control.serve(world, async {
         // A word and a dropped sender both mean stop.
@@ -156,6 +166,9 @@ async fn serve(config: Config, spawner: Spawner) -> Result<(), RunError> {
     }));
     driver::drive(Policy::new(rules, random_run()), queue, clock, effects).await;
     listening.abort();
+    if let Some(livekit) = livekit {
+        livekit.shutdown().await;
+    }
     if let Some(snapshots) = snapshots {
         snapshots.abort();
     }
@@ -167,6 +180,20 @@ async fn serve(config: Config, spawner: Spawner) -> Result<(), RunError> {
     }
     tracing::info!("finished: no session and no host is left");
     Ok(())
+}
+
+/// Registers with the LiveKit server, if there is one.
+fn livekit(
+    context: &Arc<HostContext>,
+    config: &Arc<Config>,
+    handle: Handle,
+    calls: &Calls,
+) -> Result<Option<Livekit>, RunError> {
+    let (Some(settings), Some(key)) = (config.livekit.clone(), context.vault.livekit_key(config)) else {
+        return Ok(None);
+    };
+    let key = key.map_err(LivekitError::Key)?;
+    Ok(Some(Livekit::start(Arc::clone(config), settings, key, handle, calls.clone())?))
 }
 
 /// Completes the configuration with the agents that applications register, each asked in a walled host of its own.

@@ -2,6 +2,7 @@
 //!
 //! Owns: the queue and the questions that ride on it. Never: decides.
 
+use openrtc_ipc::SessionId;
 use openrtc_policy::{Answer, Dispatch, DispatchId, Event, HostEvent, OperatorEvent, Policy};
 use tokio::sync::{mpsc, oneshot};
 
@@ -54,6 +55,16 @@ impl Handle {
         let (reply, answer) = oneshot::channel();
         self.send(Input::Dispatch { dispatch, recordings, reply }).await?;
         answer.await.map_err(|_| Stopping)
+    }
+
+    /// The dispatcher gave us a session that we accepted.
+    pub async fn assigned(&self, session: SessionId) -> Result<(), Stopping> {
+        self.send(Input::Event(Event::DispatchAssigned(session))).await
+    }
+
+    /// The dispatcher gave a session to somebody else, or took it back.
+    pub async fn lost(&self, session: SessionId) -> Result<(), Stopping> {
+        self.send(Input::Event(Event::DispatchLost(session))).await
     }
 
     /// Gives an operator's order.

@@ -24,7 +24,8 @@ pub(crate) fn command_name(command: &Command) -> &'static str {
         Command::Proceed { program: Some(_) } => "command.proceed.program",
         Command::Proceed { program: None } => "command.proceed.built_in",
         Command::Configure(_) => "command.configure",
-        Command::StartSession { .. } => "command.start_session",
+        Command::StartSession { call: Some(_), .. } => "command.start_session.call",
+        Command::StartSession { call: None, .. } => "command.start_session",
         Command::LeaveRoom { .. } => "command.leave_room",
         Command::EndSession { .. } => "command.end_session",
         Command::Ping { .. } => "command.ping",
@@ -58,7 +59,7 @@ pub(crate) fn report_name(report: &Report) -> &'static str {
 }
 
 /// How many names there are.
-pub(crate) const COMMANDS: usize = 10;
+pub(crate) const COMMANDS: usize = 12;
 /// How many names there are.
 pub(crate) const REPORTS: usize = 17;
 
@@ -110,6 +111,16 @@ fn info() -> SessionInfo {
     }
 }
 
+fn call() -> Call {
+    Call {
+        url: "wss://project.livekit.cloud".into(),
+        token: SecretText::new("eyJ.sample".into()),
+        identity: "agent-AJ_1".into(),
+        job: vec![0x0a, 0x04, b'A', b'J', b'_', b'1'],
+        grants: Some(SecretText::new("eyJ.grants".into())),
+    }
+}
+
 fn welcome(lockdown: Option<Lockdown>) -> Command {
     let host = HostId { index: 3, generation: 1 };
     Command::Welcome(Welcome { protocol: PROTOCOL, host, tenant: tenant(), lockdown })
@@ -129,6 +140,14 @@ pub(crate) fn commands() -> Vec<Command> {
             room_metadata: String::new(),
             call: None,
             input: true,
+            output: false,
+        },
+        Command::StartSession {
+            info: info(),
+            job_metadata: r#"{"tenant":"acme-corp"}"#.into(),
+            room_metadata: "{}".into(),
+            call: Some(call()),
+            input: false,
             output: false,
         },
         Command::EndSession { session: session(), reason: "operator_kill".into() },

@@ -13,6 +13,7 @@ pub mod dispatch;
 pub mod doctor;
 pub mod drain;
 pub mod host;
+pub mod livekit;
 pub mod observer;
 pub mod problem;
 pub mod session;
@@ -28,6 +29,9 @@ pub use dispatch::{Admitted, DispatchRequest, DispatchResponse};
 pub use doctor::{DoctorReport, Finding};
 pub use drain::DrainStatus;
 pub use host::{Host, HostGone};
+pub use livekit::{
+    Livekit, LivekitCheck, LivekitDispatch, LivekitOffer, LivekitWorker, SimulateRequest, TokenRequest, TokenResponse,
+};
 pub use observer::Observer;
 pub use problem::Problem;
 pub use session::{EndedSession, Session, SessionList, SessionRow, SessionUsage};

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::agent::Agent;
 use crate::breaker::Breaker;
 use crate::host::Host;
+use crate::livekit::Livekit;
 use crate::observer::Observer;
 use crate::session::SessionRow;
 use crate::tenant::Tenant;
@@ -84,6 +85,9 @@ pub struct Snapshot {
     /// How hosts are made, by runtime.
     #[serde(default)]
     pub zygotes: Vec<Zygote>,
+    /// How we stand with the LiveKit server, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub livekit: Option<Livekit>,
     /// The walls that a host gets on this machine.
     pub walls: Vec<WallRow>,
     /// Observers, and what they lost.

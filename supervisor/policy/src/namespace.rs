@@ -24,6 +24,13 @@ pub(crate) fn rest<'a>(rules: &Rules, tenant: &TenantId, room: &'a str) -> Optio
     (longest <= tenant.as_str().len()).then_some(rest)
 }
 
+impl Rules {
+    /// Whether a room may be this tenant's: in its namespace and in no longer one's, where there are namespaces.
+    pub fn room_is_of(&self, tenant: &TenantId, room: &str) -> bool {
+        rest(self, tenant, room).is_some()
+    }
+}
+
 fn within<'a>(rules: &Rules, tenant: &TenantId, room: &'a str) -> Option<&'a str> {
     room.strip_prefix(tenant.as_str())?.strip_prefix(rules.rooms.separator.as_str())
 }

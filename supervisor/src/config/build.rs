@@ -22,7 +22,7 @@ use super::supervisor::SupervisorFile;
 use super::tenants::{self, Tenant, TenantFile};
 use super::tree::Origin;
 use super::walls::WallLayer;
-use super::{Config, FoundVariables, python, variables};
+use super::{Config, FoundVariables, livekit, python, variables};
 
 /// Names known, rules and the rest. `None` where a fault leaves nothing to go on with.
 pub(super) fn build(
@@ -48,6 +48,7 @@ pub(super) fn build(
         faults.add(origin, "agents", None, "no agent is configured", remedy);
     }
     let mut names = AgentNames::new(names, !asked.is_empty() || broken);
+    let livekit = file.livekit.valid(environment, origin, faults);
     let breaker = file.breaker.over_defaults();
     let tenants = tenants::ids(file.tenants, faults);
     let ids: Vec<&TenantId> = tenants.keys().collect();
@@ -59,7 +60,10 @@ pub(super) fn build(
     let default_cap = file.supervisor.default_max_sessions.unwrap_or(Limit::Off);
     let (tenants, tenant_rules) = split(tenants, &mut names, &parts.breaker, default_cap, faults);
     let awaited = Awaited { runtimes: asked, configured: places, used: names.used(), first_is_fallback };
-    let rules = rules(&file.supervisor, parts, &runtimes, &agents, tenant_rules)?;
+    let mut rules = rules(&file.supervisor, parts, &runtimes, &agents, tenant_rules)?;
+    if livekit.is_some() && file.supervisor.drain_timeout_ms.is_none() {
+        rules.drain_timeout_ms = livekit::DRAIN_TIMEOUT_MS;
+    }
     let mut config = Config {
         source,
         tenants_dir: None,
@@ -72,6 +76,7 @@ pub(super) fn build(
         runtimes,
         agents,
         tenants,
+        livekit,
         observers: file.observers,
         metrics: file.metrics,
         logs: file.logs,

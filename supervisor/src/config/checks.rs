@@ -33,6 +33,7 @@ pub(super) fn check_file(file: &ConfigFile, exposed: &Exposed, faults: &mut Faul
         literals.extend(tenant.keys().values());
         secrets.extend(tenant.env().iter().map(|(name, variable)| (name.as_str(), variable)));
     }
+    literals.extend(&file.livekit.api_secret);
     for (_, runtime) in &file.runtimes {
         secrets.extend(runtime.env().iter().map(|(name, variable)| (name.as_str(), variable)));
     }
@@ -232,7 +233,8 @@ impl Config {
             Variable::Text(_) => None,
         });
         let keys = self.tenants.values().map(|tenant| &tenant.api_keys).chain([&self.default_keys]);
-        keys.flat_map(|keys| keys.values().map(|spot| &spot.value)).chain(secrets)
+        let livekit = self.livekit_keys().map(|(_, reference)| reference);
+        keys.flat_map(|keys| keys.values().map(|spot| &spot.value)).chain(secrets).chain(livekit)
     }
 
     fn secret_files(&self) -> BTreeSet<PathBuf> {

@@ -4,6 +4,7 @@
 
 use super::breaker::BreakerFile;
 use super::hosts::HostsFile;
+use super::livekit::LivekitFile;
 use super::observers::{Logs, Metrics, Observers};
 use super::providers::{self, ApiKeys, Providers};
 use super::routing::{RoomsFile, RoutingFile};
@@ -26,14 +27,14 @@ pub(super) struct ConfigFile {
     pub(super) routing: RoutingFile,
     pub(super) rooms: RoomsFile,
     pub(super) tenants: Vec<(Spot<String>, TenantFile)>,
+    pub(super) livekit: LivekitFile,
     pub(super) observers: Observers,
     pub(super) metrics: Metrics,
     pub(super) logs: Logs,
 }
 
 /// Sections that a later version builds.
-const LATER: [(&str, &str); 13] = [
-    ("livekit", "dispatch with `openrtc-supervisor dispatch` or the control socket"),
+const LATER: [(&str, &str); 12] = [
     ("tiers", "set the numbers in each [tenants.NAME]"),
     ("rate_limit", "use max_sessions"),
     ("budgets", "remove it"),
@@ -69,6 +70,7 @@ impl ConfigFile {
             routing: root.table("routing", RoutingFile::read),
             rooms: root.table("rooms", RoomsFile::read),
             tenants: root.named("tenants", "tenants.NAME", TenantFile::read),
+            livekit: root.table("livekit", LivekitFile::read),
             observers: root.table("observers", Observers::read),
             metrics: root.table("metrics", Metrics::read),
             logs: root.table("logs", Logs::read),

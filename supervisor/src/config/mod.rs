@@ -14,6 +14,7 @@ mod dotenv;
 mod faults;
 mod file;
 mod hosts;
+pub mod livekit;
 mod load;
 mod observers;
 mod overrides;
@@ -47,6 +48,7 @@ use openrtc_policy::rules::HostScope;
 
 pub use faults::{ConfigFaults, Fault};
 pub use hosts::Liveness;
+pub use livekit::Livekit;
 pub use observers::{Logs, Metrics, Observers};
 pub use overrides::{CONFIG_VARIABLE, LoadRequest, Overrides};
 pub use providers::{INFERENCE, Provider, Providers};
@@ -89,6 +91,8 @@ pub struct Config {
     pub agents: Vec<Agent>,
     /// Configured tenants.
     pub tenants: BTreeMap<TenantId, Tenant>,
+    /// The LiveKit server that calls come from, if there is one.
+    pub livekit: Option<Livekit>,
     /// Observers.
     pub observers: Observers,
     /// Metrics.
@@ -229,7 +233,8 @@ impl Config {
         let own = [self.supervisor.runtime_dir.clone(), self.supervisor.state_dir.clone()];
         let keys = self.tenants.keys().flat_map(|tenant| self.keys_of(tenant)).chain(self.default_keys());
         let keys = keys.filter(|(plugin, ..)| !plugins::takes_credentials_file(plugin));
-        let keys = keys.filter_map(|(_, _, reference)| self.path_of(reference));
+        let keys = keys.map(|(_, _, reference)| reference).chain(self.livekit_keys().map(|(_, reference)| reference));
+        let keys = keys.filter_map(|reference| self.path_of(reference));
         self.source.iter().chain(&self.tenants_dir).cloned().chain(own).chain(keys).collect()
     }
 
@@ -269,6 +274,12 @@ impl Config {
     /// `[tenants.X.env]`: name, key path and value.
     pub(crate) fn env_of_tenant(&self, tenant: &TenantId) -> impl Iterator<Item = (&str, &str, &Variable)> {
         self.tenants.get(tenant).into_iter().flat_map(|tenant| references(&tenant.env))
+    }
+
+    /// `[livekit]`'s key and secret: key path and reference.
+    pub(crate) fn livekit_keys(&self) -> impl Iterator<Item = (&str, &SecretRef)> {
+        let keys = self.livekit.iter().flat_map(|livekit| [&livekit.api_key, &livekit.api_secret]);
+        keys.map(|spot| (spot.key.as_str(), &spot.value))
     }
 
     /// `[runtimes.X.env]`: name, key path and value.

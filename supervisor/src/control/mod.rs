@@ -11,6 +11,7 @@ mod drain;
 mod facts;
 mod host;
 mod listen;
+mod livekit;
 mod lock;
 mod machine;
 mod private_dir;

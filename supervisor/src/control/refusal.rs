@@ -8,7 +8,9 @@ use openrtc_control_api::Problem;
 use openrtc_control_api::problem::CONTENT_TYPE;
 use openrtc_policy::{RejectReason, Rejection};
 
+use crate::dispatch::livekit::OperatorFault;
 use crate::dispatch::local::LocalError;
+use crate::host::chain;
 use crate::sources::Stopping;
 
 /// A problem on its way out.
@@ -98,5 +100,22 @@ impl From<LocalError> for Refusal {
                 Self::new(StatusCode::BAD_REQUEST, RejectReason::ConfigError.name(), detail)
             }
         }
+    }
+}
+
+impl From<OperatorFault> for Refusal {
+    fn from(fault: OperatorFault) -> Self {
+        let (status, reason) = match &fault {
+            OperatorFault::Field { .. } | OperatorFault::Name { .. } | OperatorFault::Token(_) => {
+                (StatusCode::BAD_REQUEST, "bad_request")
+            }
+            OperatorFault::Namespace { .. } => (StatusCode::FORBIDDEN, RejectReason::RoomNamespace.name()),
+            OperatorFault::UnknownTenant { .. } => (StatusCode::FORBIDDEN, RejectReason::TenantUnknown.name()),
+            OperatorFault::NotRegistered { .. } | OperatorFault::Undecided(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "not_registered")
+            }
+            OperatorFault::NotOffered { .. } => (StatusCode::GATEWAY_TIMEOUT, "not_offered"),
+        };
+        Self::new(status, reason, chain(&fault))
     }
 }

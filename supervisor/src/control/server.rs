@@ -21,7 +21,7 @@ use super::private_dir::{Bound, DirError, PrivateDir};
 use super::refusal::Refusal;
 use super::token::{Token, TokenError};
 use super::world::World;
-use super::{agent, breaker, dispatch, doctor, drain, host, session, snapshot, tenant, top};
+use super::{agent, breaker, dispatch, doctor, drain, host, livekit, session, snapshot, tenant, top};
 
 /// For answers still on their way when we stop.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -161,6 +161,10 @@ fn routes(world: World, token: Arc<Token>) -> Router {
         .route("/breakers/{id}/trip", post(breaker::trip))
         .route("/drain", post(drain::drain))
         .route("/shutdown", post(drain::shutdown))
+        .route("/livekit", get(livekit::show))
+        .route("/livekit/check", get(livekit::check))
+        .route("/livekit/simulate", post(livekit::simulate))
+        .route("/livekit/token", post(livekit::mint))
         .route("/doctor", get(doctor::show));
     Router::new()
         .nest(openrtc_control_api::PREFIX, v1)

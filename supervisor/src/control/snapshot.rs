@@ -54,6 +54,7 @@ pub async fn snapshot(world: &World, only: Option<&TenantId>) -> Result<Snapshot
         breakers: breaker::breakers(view, only),
         rejections: RejectReason::ALL.into_iter().map(count).collect(),
         zygotes: world.zygotes().into_iter().map(zygote).collect(),
+        livekit: world.livekit().map(crate::dispatch::livekit::Livekit::view),
         walls: world.about.doctor.walls.clone(),
         observers: world.fanout.tallies().into_iter().map(observer).collect(),
     })

@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use super::machine::Machine;
 use super::refusal::Refusal;
 use super::view::PolicyView;
+use crate::dispatch::livekit::Livekit;
 use crate::host::Registry;
 use crate::ledger::{EndedSession, Ledger};
 use crate::observer::Fanout;
@@ -51,6 +52,7 @@ pub struct World {
     pub(super) started: Instant,
     waiters: Arc<Semaphore>,
     spawner: Option<Spawner>,
+    livekit: Option<Livekit>,
     read: fn(&Policy) -> PolicyView,
 }
 
@@ -67,6 +69,7 @@ impl World {
             started: Instant::now(),
             waiters: Arc::new(Semaphore::new(WAITERS_MAX)),
             spawner: None,
+            livekit: None,
             read: PolicyView::of,
         }
     }
@@ -75,6 +78,17 @@ impl World {
     #[must_use]
     pub fn with_spawner(self, spawner: Spawner) -> Self {
         Self { spawner: Some(spawner), ..self }
+    }
+
+    /// The same world, with the LiveKit worker.
+    #[must_use]
+    pub fn with_livekit(self, livekit: Livekit) -> Self {
+        Self { livekit: Some(livekit), ..self }
+    }
+
+    /// The LiveKit worker, if there is one.
+    pub(super) fn livekit(&self) -> Option<&Livekit> {
+        self.livekit.as_ref()
     }
 
     /// How each runtime's hosts are made at present.

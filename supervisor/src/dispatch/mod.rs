@@ -2,4 +2,5 @@
 //!
 //! Owns: turning a request from outside into policy's [`openrtc_policy::Dispatch`]. Never: admits.
 
+pub mod livekit;
 pub mod local;

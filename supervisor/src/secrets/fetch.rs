@@ -70,7 +70,7 @@ fn identity(reference: &SecretRef) -> Option<String> {
 fn fault(wanted: &Wanted, (problem, remedy): Problem) -> SecretFault {
     let tenant = match &wanted.holder {
         Holder::Tenant(tenant) => Some(tenant.clone()),
-        Holder::Defaults | Holder::Runtime(_) => None,
+        Holder::Defaults | Holder::Runtime(_) | Holder::Supervisor => None,
     };
     SecretFault { tenant, key: wanted.key.clone(), reference: wanted.reference.to_string(), problem, remedy }
 }

@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use openrtc_ipc::{RuntimeName, SecretText, TenantId};
+use openrtc_livekit::ApiKey;
 use openrtc_policy::Rules;
 
 use crate::config::{Config, SecretRef, SharedKeys, Variable};
@@ -37,6 +38,8 @@ enum Holder {
     Defaults,
     /// Every tenant on this runtime.
     Runtime(RuntimeName),
+    /// The supervisor alone: never a host.
+    Supervisor,
 }
 
 /// A reference of the configuration, and where it stands.
@@ -99,7 +102,7 @@ impl Vault {
         }
         let short = vault.held.values().filter(|held| {
             let length = held.value.as_ref().map_or(usize::MAX, |value| value.expose_secret().len());
-            length < REDACTED_BYTES_MIN
+            length < REDACTED_BYTES_MIN && held.wanted.holder != Holder::Supervisor
         });
         let short: Vec<String> = short
             .map(|held| format!("{} is too short a secret to be hidden in the output of agents", held.wanted.key))
@@ -142,9 +145,26 @@ impl Vault {
         first
     }
 
+    /// The LiveKit server's key and secret, which the supervisor signs tokens with; `None` without `[livekit]`.
+    pub fn livekit_key(&self, config: &Config) -> Option<Result<ApiKey, SecretFault>> {
+        let mut keys = config.livekit_keys().map(|(key, _)| match self.held.get(key).map(|held| &held.value) {
+            Some(Ok(value)) => Ok(value.expose_secret().to_owned()),
+            Some(Err(fault)) => Err(fault.clone()),
+            None => Ok(String::new()),
+        });
+        let (key, secret) = (keys.next()?, keys.next()?);
+        Some(key.and_then(|key| Ok(ApiKey::new(key, secret?))))
+    }
+
     /// What is to be hidden in everything that a tenant's hosts write: source and value, the longest first.
     pub fn redactions(&self, tenant: &TenantId) -> Vec<(String, SecretText)> {
-        let others = |held: &&Held| !matches!(&held.wanted.holder, Holder::Tenant(other) if other != tenant);
+        // The supervisor's own never come to a host, so there is nothing to hide; `secret`, as a development server has
+        // it, would blot out ordinary text.
+        let others = |held: &&Held| match &held.wanted.holder {
+            Holder::Tenant(other) => other == tenant,
+            Holder::Defaults | Holder::Runtime(_) => true,
+            Holder::Supervisor => false,
+        };
         let mut redactions: Vec<(String, SecretText)> = Vec::new();
         for held in self.held.values().filter(others) {
             let Ok(value) = &held.value else { continue };
@@ -186,6 +206,10 @@ fn wanted(config: &Config) -> Vec<Wanted> {
     }
     for runtime in config.runtimes.keys() {
         env(Holder::Runtime(runtime.clone()), &mut config.env_of_runtime(runtime));
+    }
+    for (key, reference) in config.livekit_keys() {
+        let (key, reference) = (key.to_owned(), reference.clone());
+        wanted.push(Wanted { holder: Holder::Supervisor, key, plugin: None, reference });
     }
     wanted
 }

@@ -54,6 +54,7 @@ impl Config {
         put(&mut root, "rooms", self.rooms_table());
         let tenants = self.tenants.values().map(|it| (it.id.to_string(), self.tenant(it)));
         put(&mut root, "tenants", tenants.collect::<Table>());
+        self.livekit_into(&mut root);
         self.observers_into(&mut root);
         root
     }
@@ -196,6 +197,19 @@ impl Config {
         put(&mut table, "env", env(&tenant.env));
         put(&mut table, "wall", walls::from_layer(&tenant.wall));
         Value::Table(table)
+    }
+
+    fn livekit_into(&self, root: &mut Table) {
+        let Some(livekit) = &self.livekit else { return };
+        let mut table = Table::new();
+        put(&mut table, "url", livekit.endpoint.to_string());
+        put(&mut table, "api_key", format!("***({})", livekit.api_key.value));
+        put(&mut table, "api_secret", format!("***({})", livekit.api_secret.value));
+        put(&mut table, "agent_names", livekit.agent_names.clone());
+        put(&mut table, "job_types", livekit.job_types.iter().map(|it| it.name()).collect::<Vec<_>>());
+        put(&mut table, "trusted_metadata", livekit.trusted_metadata.iter().map(|it| it.name()).collect::<Vec<_>>());
+        put(&mut table, "host_grants", livekit.host_grants.iter().map(|it| it.name()).collect::<Vec<_>>());
+        put(root, "livekit", table);
     }
 
     fn observers_into(&self, root: &mut Table) {

@@ -49,8 +49,8 @@ const ONE_FAULT: &[(&str, &str)] = &[
         "F:2: supervisor.restart_backoff_s[1] = 0: is out of range: give 0.01 to 86400 seconds",
     ),
     (
-        "[livekit]\nurl = \"\"",
-        "F:1: livekit: is not built in this version: dispatch with `openrtc-supervisor dispatch` or the control socket",
+        "[livekit]\nurl = \"ftp://h\"\napi_key = \"k\"\napi_secret = { env = \"S\" }",
+        "F:2: livekit.url: is no server's URL: it begins with none of ws://, wss://, http://, https://: write url = \"wss://HOST\", as LiveKit's console shows it",
     ),
     ("[budgets]\n", "F:1: budgets: is not built in this version: remove it"),
     ("[tiers.gold]\n", "F:1: tiers: is not built in this version: set the numbers in each [tenants.NAME]"),
@@ -224,7 +224,7 @@ fn every_faulty_file_gets_its_message() {
 #[test]
 fn all_faults_are_told_at_once_in_the_order_of_the_file() {
     let text = "[supervisor]\nmax_hosts = 0\nunknwn = 1\ndrain_timeout_s = \"x\"\n\
-                [wall]\npids_max = -1\n[tenants.acme]\nallowed_agents = [\"nobody\"]\n[livekit]\n";
+                [wall]\npids_max = -1\n[tenants.acme]\nallowed_agents = [\"nobody\"]\n[budgets]\n";
     let faults = faults(text);
     let lines: Vec<&str> = faults.iter().filter_map(|fault| fault.split(": ").next()).collect();
     assert_eq!(lines, ["F:2", "F:3", "F:4", "F:6", "F:8", "F:9"], "{faults:#?}");
