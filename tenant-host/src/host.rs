@@ -150,14 +150,14 @@ impl Host {
 
     fn obey(&mut self, command: Command) -> Result<(), HostError> {
         match command {
-            Command::StartSession { info, input, output, .. } => {
+            Command::StartSession { info, call, input, output, .. } => {
                 let fd = if input { self.inbox.take_fd().map(Some).ok_or(StartError::NoInput) } else { Ok(None) };
                 if output {
                     // Agents of this host have no voice to keep.
                     drop(self.inbox.take_fd());
                 }
                 let fd = if self.stage == Stage::Serving { fd } else { Err(StartError::Draining) };
-                self.sessions.start(info, fd);
+                self.sessions.start(info, call, fd);
             }
             // Agents of this host leave their rooms by ending.
             Command::LeaveRoom { .. } => {}

@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
-use openrtc_ipc::{LogLevel, Report, SessionEvent, SessionInfo, Usage};
+use openrtc_ipc::{Call, LogLevel, Report, SessionEvent, SessionInfo, Usage};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -49,6 +49,7 @@ pub struct Session(Rc<Shared>);
 #[derive(Debug)]
 struct Shared {
     info: Rc<SessionInfo>,
+    call: Option<Call>,
     settings: Rc<Settings>,
     outbox: Outbox,
     input: RefCell<Option<OwnedFd>>,
@@ -59,13 +60,14 @@ struct Shared {
 impl Session {
     pub(crate) fn new(
         info: SessionInfo,
+        call: Option<Call>,
         settings: Rc<Settings>,
         outbox: Outbox,
         input: Option<OwnedFd>,
         end: watch::Receiver<Option<EndRequest>>,
     ) -> Self {
         let (info, input) = (Rc::new(info), RefCell::new(input));
-        Self(Rc::new(Shared { info, settings, outbox, input, used: Cell::default(), end }))
+        Self(Rc::new(Shared { info, call, settings, outbox, input, used: Cell::default(), end }))
     }
 
     /// What the supervisor said of it.
@@ -76,6 +78,11 @@ impl Session {
     /// The same, to carry elsewhere.
     pub fn context(&self) -> SessionContext {
         SessionContext { info: Rc::clone(&self.0.info) }
+    }
+
+    /// The call to join; `None` for a session without a server.
+    pub fn call(&self) -> Option<&Call> {
+        self.0.call.as_ref()
     }
 
     /// The tenant's key of this name, for example `OPENAI_API_KEY`.

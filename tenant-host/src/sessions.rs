@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
 
-use openrtc_ipc::{AgentName, EndStatus, LogLevel, Report, SessionId, SessionInfo};
+use openrtc_ipc::{AgentName, Call, EndStatus, LogLevel, Report, SessionId, SessionInfo};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::Instant;
@@ -65,7 +65,7 @@ impl Sessions {
     }
 
     /// Starts a session. One that cannot start is reported as started and failed, so that every start has one end.
-    pub(crate) fn start(&mut self, info: SessionInfo, input: Result<Option<OwnedFd>, StartError>) {
+    pub(crate) fn start(&mut self, info: SessionInfo, call: Option<Call>, input: Result<Option<OwnedFd>, StartError>) {
         let session = info.session;
         if self.running.contains_key(&session) {
             self.log(LogLevel::Warn, format!("session {session} was started twice; the second start is ignored"));
@@ -82,7 +82,7 @@ impl Sessions {
             Err(error) => return self.ended(session, EndStatus::Failed, Some(error)),
         };
         let (end, asked) = watch::channel(None);
-        let handle = Session::new(info, Rc::clone(&self.settings), self.outbox.clone(), input, asked);
+        let handle = Session::new(info, call, Rc::clone(&self.settings), self.outbox.clone(), input, asked);
         let task = self.tasks.spawn_local(CONTEXT.scope(handle.context(), async move { agent.run(handle).await }));
         self.sessions.insert(task.id(), session);
         self.running.insert(session, Running { end, task });

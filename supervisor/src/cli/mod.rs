@@ -22,6 +22,7 @@ pub mod exit;
 pub mod find;
 pub mod here;
 mod host;
+mod livekit;
 pub mod output;
 mod run;
 mod runtime;
@@ -149,6 +150,12 @@ pub enum Command {
     /// Circuit breakers: status, trip, reset
     #[command(subcommand)]
     Breaker(breaker::Command),
+    /// The LiveKit server: status, simulate, check
+    #[command(subcommand)]
+    Livekit(livekit::Command),
+    /// Tokens for callers: mint
+    #[command(subcommand)]
+    Token(livekit::TokenCommand),
     /// Take no new sessions; finish when the last has ended
     Drain,
     /// End every session and finish
@@ -236,6 +243,8 @@ fn perform(cli: Cli, output: &Output, hosts: HostArguments) -> Result<ExitCode, 
         Command::Tenant(command) => asked.of(async |client| tenant::perform(command, &client, output).await)?,
         Command::Agent(command) => asked.of(async |client| agent::perform(command, &client, output).await)?,
         Command::Breaker(command) => asked.of(async |client| breaker::perform(command, &client, output).await)?,
+        Command::Livekit(command) => asked.of(async |client| livekit::perform(command, &client, output).await)?,
+        Command::Token(command) => asked.of(async |client| livekit::token(command, &client, output).await)?,
         Command::Drain => asked.of(async |client| drain::drain(&client, output).await)?,
         Command::Shutdown => asked.of(async |client| drain::shutdown(&client, output).await)?,
     };

@@ -30,6 +30,17 @@ struct SessionLine<'a> {
     tools: &'a [String],
     agent_config: &'a RawValue,
     input: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    livekit: Option<CallLine<'a>>,
+}
+
+/// What any LiveKit SDK needs to join. The token is for this room alone.
+#[derive(Serialize)]
+struct CallLine<'a> {
+    url: &'a str,
+    token: &'a str,
+    room: &'a str,
+    identity: &'a str,
 }
 
 #[derive(Serialize)]
@@ -55,6 +66,12 @@ pub(crate) fn session_line(session: &Session, input: bool) -> Result<String, ser
         tools: session.tools(),
         agent_config: serde_json::from_str(session.agent_config_json())?,
         input,
+        livekit: session.call().map(|call| CallLine {
+            url: &call.url,
+            token: call.token.expose_secret(),
+            room: &info.room_name,
+            identity: &call.identity,
+        }),
     })
 }
 
