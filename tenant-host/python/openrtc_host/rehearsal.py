@@ -69,7 +69,7 @@ class Rehearsed(Agent):
 class _Session:
     """A session that tells nobody."""
 
-    input_fd = output_fd = end_reason = None
+    call = input_fd = output_fd = end_reason = None
     job_metadata, room_metadata = '{"rehearsal": true}', ""
 
     def __init__(self) -> None:
@@ -92,6 +92,8 @@ class _Session:
     def rerouted(self, agent: str) -> None: ...
 
     def started(self) -> None: ...
+
+    def on_leave(self, leave: Any) -> None: ...
 
 
 async def _entrypoint(ctx: Any) -> None:
