@@ -16,7 +16,7 @@ from livekit.plugins import silero
 
 server = AgentServer()
 #: A minute without a pause longer than 40 ms, on the key that it runs with.
-SPEECH = "This is the desk on {key} " + "and we keep on speaking for as long as you listen " * 30
+SPEECH = "This is the desk on {key}. " + "We keep on speaking for as long as you listen. " * 30
 
 
 def prewarm(proc: JobProcess) -> None:

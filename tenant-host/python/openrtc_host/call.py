@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextvars
 import functools
+import logging
 import os
 from dataclasses import dataclass, field
 from typing import Any
@@ -100,5 +101,7 @@ def _install() -> None:
             told = f"{error.message}; {REMEDY}"
             raise TwirpError(error.code, told, status=error.status, metadata=error.metadata) from error
 
+    # Said after every call of the room that was left in order, and of no use to anybody.
+    logging.getLogger("livekit").addFilter(lambda record: "drop unknown FFI handle" not in record.getMessage())
     LiveKitAPI.__init__ = init  # type: ignore[method-assign]
     TwirpClient.request = ask  # type: ignore[method-assign]
