@@ -38,7 +38,7 @@ ENTRYPOINT_S = 15.0
 QUIET_S = 0.2
 #: What a caller's words may need until a turn comes of them, beyond the end-pointing of the session.
 TRANSCRIPT_S = 1.5
-#: How long the end of a call that is ended on request waits for the transcript of the caller's last words.
+#: How long the end of a call waits for the caller's last words; where the script itself ends it, as long as upstream.
 LAST_WORDS_S = 0.5
 #: How long a call may stay out of its room after its entrypoint returned.
 JOIN_S = 10.0
@@ -233,9 +233,7 @@ class Job:
             done, _ = await asyncio.wait({joined, *over}, timeout=JOIN_S, return_when=asyncio.FIRST_COMPLETED)
             joined.cancel()
             if not done and not self._seat.room.isconnected():
-                logger.warning(
-                    "the entrypoint returned and joined no room within %g s: no ctx.connect()?", JOIN_S
-                )
+                logger.warning("the entrypoint returned and joined no room within %g s: no ctx.connect()?", JOIN_S)
                 return
         self._session.started()
         await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
@@ -268,7 +266,8 @@ class Job:
         await asyncio.wait({entry}, timeout=1.0)
         session = adapter.primary_session(self.ctx)
         if session is not None:
-            if self._seat.fake or self._session.ending.is_set():
+            by_script = self._shutdown.done() and not self._session.ending.is_set() and self._seat.room.isconnected()
+            if self._seat.fake or not by_script:
                 expect_words(session, 0.0 if self._seat.fake else LAST_WORDS_S)
             await step("close the agent session", session.aclose(), CLOSE_S)
         if session_end is not None:
