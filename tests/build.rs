@@ -1,12 +1,11 @@
 //! Tells the tests what the machine gives them, so that one that cannot run is counted as ignored, with the reason.
 //!
-//! Owns: the cfgs `root`, `python`, `open_python` and `livekit`. Never: more than that.
+//! Owns: the cfgs `root`, `python` and `open_python`. Never: more than that.
 
 #[path = "src/python/interpreter.rs"]
 mod interpreter;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use interpreter::Interpreter;
 
@@ -14,15 +13,9 @@ fn main() {
     println!("cargo::rustc-check-cfg=cfg(root)");
     println!("cargo::rustc-check-cfg=cfg(python)");
     println!("cargo::rustc-check-cfg=cfg(open_python)");
-    println!("cargo::rustc-check-cfg=cfg(livekit)");
-    println!("cargo::rerun-if-env-changed=LIVEKIT_SERVER_BIN");
     // Who runs the build runs the tests.
     if rustix::process::geteuid().is_root() {
         println!("cargo::rustc-cfg=root");
-    }
-    match livekit() {
-        Ok(()) => println!("cargo::rustc-cfg=livekit"),
-        Err(missing) => println!("cargo::warning=tests of calls are ignored: {missing}"),
     }
     match python() {
         Ok(None) => {
@@ -40,29 +33,13 @@ fn main() {
     }
 }
 
-/// Whether there is a LiveKit server, or what installs one.
-fn livekit() -> Result<(), String> {
-    if std::env::var_os("LIVEKIT_SERVER_BIN").is_some() || target_directory().join("livekit/server").exists() {
-        return Ok(());
-    }
-    match Command::new("go").arg("version").output() {
-        Ok(output) if output.status.success() => Ok(()),
-        _ => Err("no `go` to install a livekit-server with; set LIVEKIT_SERVER_BIN to one".to_owned()),
-    }
-}
-
-fn target_directory() -> PathBuf {
-    // target/<profile>/build/<package>/out
-    let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
-    out.ancestors().nth(4).expect("a target directory").to_owned()
-}
-
 /// Whether there is a virtual environment, or what it takes to make it: an interpreter, pip, and an index that answers.
 /// Gives what keeps a tenant's uid from it, if anything.
 fn python() -> Result<Option<PathBuf>, String> {
     let interpreter = Interpreter::find()?;
+    // target/<profile>/build/<package>/out
     let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
-    let target = &target_directory();
+    let target = out.ancestors().nth(4).expect("a target directory");
     if !interpreter::finished(&interpreter.venv_dir(target)).exists() {
         index_answers(&interpreter, &out)?;
     }

@@ -162,9 +162,9 @@ fn a_call_ends_with_its_dispatch_its_room_its_entrypoint_or_its_agent() {
     let mut closed = caller("globex", &json!({}));
     closed["delete_room_after"] = json!(3.0);
     let callers = exchange.callers(8, &[deleted, closed, caller("initech", &json!({ "do": "raise" }))]);
-    // The server removes an agent that has not left 3 s after its dispatch was deleted.
+    // The server takes up to 2 s to say so, and removes an agent that has not left 3 s later.
     let (began, left) = (number(&callers[0], "deleting_ms"), number(&callers[0], "agent_left_ms"));
-    assert!(left - began < 2_900, "the agent had to be removed: {}\n{}", callers[0], exchange.log());
+    assert!(left - began < 4_000, "the agent had to be removed: {}\n{}", callers[0], exchange.log());
     assert_eq!(callers[1]["disconnected"], "ROOM_DELETED", "{}", callers[1]);
     assert_eq!(exchange.ended("acme")["status"], "cancelled", "{}", exchange.log());
     assert_eq!(exchange.ended("globex")["status"], "success", "{}", exchange.log());
