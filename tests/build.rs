@@ -1,11 +1,12 @@
 //! Tells the tests what the machine gives them, so that one that cannot run is counted as ignored, with the reason.
 //!
-//! Owns: the cfgs `root`, `python` and `open_python`. Never: more than that.
+//! Owns: the cfgs `root`, `python`, `open_python` and `livekit`. Never: more than that.
 
 #[path = "src/python/interpreter.rs"]
 mod interpreter;
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use interpreter::Interpreter;
 
@@ -13,6 +14,16 @@ fn main() {
     println!("cargo::rustc-check-cfg=cfg(root)");
     println!("cargo::rustc-check-cfg=cfg(python)");
     println!("cargo::rustc-check-cfg=cfg(open_python)");
+    println!("cargo::rustc-check-cfg=cfg(livekit)");
+    // A server that is there, or what installs one.
+    let go = || Command::new("go").arg("version").output().is_ok_and(|output| output.status.success());
+    if std::env::var_os("LIVEKIT_SERVER_BIN").is_some() || go() {
+        println!("cargo::rustc-cfg=livekit");
+    } else {
+        println!(
+            "cargo::warning=tests of calls are ignored: set LIVEKIT_SERVER_BIN to a livekit-server, or install Go"
+        );
+    }
     // Who runs the build runs the tests.
     if rustix::process::geteuid().is_root() {
         println!("cargo::rustc-cfg=root");

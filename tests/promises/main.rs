@@ -11,6 +11,7 @@ mod drain;
 mod equals;
 mod escape;
 mod examples;
+mod livekit;
 mod livekit_calls;
 mod parent_death;
 mod protocol;

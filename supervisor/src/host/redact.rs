@@ -20,6 +20,13 @@ pub const SECRET_CHARS_MIN: usize = 6;
 /// Shorter lines of a secret of several lines, in characters, are not searched on their own.
 const SECRET_LINE_CHARS_MIN: usize = 12;
 
+/// How a JSON web token begins: `{"` in base64.
+const TOKEN_START: &[u8] = b"eyJ";
+/// Each of its three parts has so many bytes at least.
+const TOKEN_PART_BYTES_MIN: usize = 16;
+/// What stands for it.
+const TOKEN_MARK: &str = "***(token)";
+
 /// Why a searcher could not be built.
 #[derive(Debug, thiserror::Error)]
 #[error("build the search for {count} secrets")]
@@ -111,8 +118,8 @@ impl Redactor {
 
     /// JSON text without secrets, however JSON spells them; it stays JSON. What is no JSON is treated as text.
     pub fn redact_json<'t>(&self, json: &'t str) -> Cow<'t, str> {
-        let Some(search) = &self.search else { return Cow::Borrowed(json) };
-        if !json.contains('\\') && !search.is_match(json) {
+        let found = |search: &AhoCorasick| search.is_match(json);
+        if !json.contains('\\') && !self.search.as_ref().is_some_and(found) && tokens(json).is_empty() {
             return Cow::Borrowed(json);
         }
         let Ok(mut value) = serde_json::from_str::<Value>(json) else { return self.redact(json) };
@@ -169,10 +176,10 @@ impl Redactor {
 
     /// Where secrets are: overlapping ones as one place, with the mark of the longest of them.
     fn hits(&self, text: &str) -> Vec<(Range<usize>, &str)> {
-        let Some(search) = &self.search else { return Vec::new() };
-        if !search.is_match(text) {
-            return Vec::new();
-        }
+        let tokens = tokens(text);
+        let Some(search) = self.search.as_ref().filter(|search| search.is_match(text)) else {
+            return tokens.into_iter().map(|place| (place, TOKEN_MARK)).collect();
+        };
         let mut found: Vec<_> = search.find_overlapping_iter(text).collect();
         found.sort_by_key(|hit| hit.start());
         let mut hits: Vec<(Range<usize>, usize, &str)> = Vec::new();
@@ -189,8 +196,32 @@ impl Redactor {
                 _ => hits.push((hit.range(), length, mark)),
             }
         }
-        hits.into_iter().map(|(place, _, mark)| (place, mark)).collect()
+        let mut hits: Vec<_> = hits.into_iter().map(|(place, _, mark)| (place, mark)).collect();
+        for token in tokens {
+            if !hits.iter().any(|(hit, _)| hit.start < token.end && token.start < hit.end) {
+                hits.push((token, TOKEN_MARK));
+            }
+        }
+        hits.sort_by_key(|(place, _)| place.start);
+        hits
     }
+}
+
+/// Where JSON web tokens are, by their form: those of calls come and go with sessions, too many to be listed.
+fn tokens(text: &str) -> Vec<Range<usize>> {
+    let mut found: Vec<Range<usize>> = Vec::new();
+    for start in memchr::memmem::find_iter(text.as_bytes(), TOKEN_START) {
+        if found.last().is_some_and(|last| start < last.end) {
+            continue;
+        }
+        let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        let length = text.as_bytes()[start..].iter().take_while(|byte| is_part(byte)).count();
+        let parts: Vec<&str> = text[start..start + length].split('.').take(3).collect();
+        if parts.len() == 3 && parts.iter().all(|part| part.len() >= TOKEN_PART_BYTES_MIN) {
+            found.push(start..start + parts.iter().map(|part| part.len() + 1).sum::<usize>() - 1);
+        }
+    }
+    found
 }
 
 /// A secret as it may stand in text: itself, as JSON writes it (Rust and Python, which spells other alphabets as
@@ -224,6 +255,17 @@ mod tests {
     fn redactor(secrets: &[(&str, &str)]) -> Redactor {
         let secret = |&(label, text): &(&str, &str)| (label.to_owned(), SecretText::new(text.to_owned()));
         Redactor::new(secrets.iter().map(secret).collect()).unwrap()
+    }
+
+    #[test]
+    fn a_token_is_hidden_by_its_form_whether_or_not_there_are_secrets() {
+        let token = format!("eyJ{}.eyJ{}.{}", "a".repeat(20), "b".repeat(40), "c-_".repeat(10));
+        let text = format!(r#"{{"url":"ws://h","token":"{token}"}} and {token}, eyJ.eyJ.x"#);
+        let clean = r#"{"url":"ws://h","token":"***(token)"} and ***(token), eyJ.eyJ.x"#;
+        assert_eq!(Redactor::default().redact(&text), clean);
+        assert_eq!(redactor(&[("env:DG", "sk-abc123")]).redact(&text), clean);
+        let json = format!(r#"{{"token":"{token}"}}"#);
+        assert_eq!(redactor(&[("env:DG", "sk-abc123")]).redact_json(&json), r#"{"token":"***(token)"}"#);
     }
 
     #[test]
