@@ -113,9 +113,7 @@ fn heard(caller: &Value, seconds: f64, log: &dyn Fn() -> String) {
 
 fn is_answered(user: User) {
     let exchange = Exchange::open(user);
-    let mut call = caller("acme", &json!({}));
-    call["wav"] = json!(python::repository("examples/agency/call.wav"));
-    let callers = exchange.callers(6, &[call]);
+    let callers = exchange.callers(8, &[caller("acme", &json!({}))]);
     heard(&callers[0], 3.0, &|| exchange.log());
     assert_eq!(callers[0]["agents"].as_array().map(Vec::len), Some(1), "{}", callers[0]);
     let secrets = exchange.running.log() + &Value::from(exchange.running.events()).to_string();
@@ -148,7 +146,7 @@ fn a_host_that_dies_is_not_heard_by_the_callers_of_its_siblings() {
     assert_eq!((&hostile["status"], &hostile["reason"]), (&json!("failed"), &json!("crashed")), "{hostile}");
     assert!(callers[2]["heard_s"].as_f64() > Some(1.0), "{}\n{}", callers[2], exchange.log());
     for sibling in &callers[..2] {
-        heard(sibling, 6.0, &|| exchange.log());
+        heard(sibling, 5.0, &|| exchange.log());
         assert!(number(sibling, "last_audio_ms") > 9_000, "its call ended early: {sibling}\n{}", exchange.log());
     }
 }
