@@ -15,6 +15,7 @@ pub mod life;
 pub mod line;
 pub mod link;
 pub mod liveness;
+pub mod missing_key;
 pub mod morgue;
 pub mod order;
 pub mod output;
