@@ -115,6 +115,6 @@ def _unused_providers(configure: Mapping[str, Any], name: str, in_force: Mapping
     if not steps:
         return []
     return [
-        f"{_HEAD}: {name}: {', '.join(sorted(steps))} of the configuration: a plain livekit-agents script makes its own; "
-        "the tenant's keys and agent_config do reach it"
+        f"{_HEAD}: {name}: {', '.join(sorted(steps))} of the configuration: a plain livekit-agents script makes its "
+        "own; the tenant's keys and agent_config do reach it"
     ]

@@ -1,7 +1,7 @@
 """Each argument of `AgentPool`, `AgentServer` and `WorkerOptions`, and who grants it.
 
-Owns: the table behind `docs/python.md`, and finding what an application asks for. Never: prints a key's value; changes a
-setting.
+Owns: the table behind `docs/python.md`, and finding what an application asks for. Never: prints a key's value; changes
+a setting.
 """
 
 from __future__ import annotations

@@ -103,7 +103,8 @@ def test_what_differs_is_told_with_both_values_and_only_that(app):
     in_force["supervisor"] = IN_FORCE["supervisor"] | {"default_max_sessions": "off"}
     assert app(MADE % ASKED, configured(inspect=json.dumps(in_force))).notices == [
         "NOT IN FORCE: main.py: max_sessions_per_tenant = {'acme': 2, 'globex.eu': 3}: in force is "
-        '[tenants."globex.eu"] max_sessions = "off"; to keep the script\'s write [tenants."globex.eu"] max_sessions = 3',
+        '[tenants."globex.eu"] max_sessions = "off"; to keep the script\'s write '
+        '[tenants."globex.eu"] max_sessions = 3',
         "NOT IN FORCE: main.py: memory_limit_mb = 400.0: in force is [wall] memory_max_mb = \"off\"; "
         "to keep the script's write [wall] memory_max_mb = 400",
     ]
