@@ -11,6 +11,7 @@
 pub mod birth;
 pub mod death;
 pub mod denied;
+pub mod last_words;
 pub mod life;
 pub mod line;
 pub mod link;
