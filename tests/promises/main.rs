@@ -14,6 +14,8 @@ mod examples;
 mod parent_death;
 mod protocol;
 mod python;
+mod python_faults;
+mod python_walls;
 mod secrets;
 mod tagging;
 mod walls;

@@ -60,7 +60,7 @@ pub async fn bring_up(task: &HostTask, link: &mut Link, purpose: Purpose) -> Res
     let lockdown = raise(task).await?;
     link.phase = Phase::Greeted;
     welcome(task, link, Some(lockdown.clone()))?;
-    let mut reports = launched(link).await?;
+    let mut reports = launched(task, link).await?;
     // How it was made is ours to say, not the host's.
     reports.retain(|report| report.wall != Wall::Zygote);
     reports.push(task.record.zygote_wall());
@@ -108,10 +108,12 @@ async fn raise(task: &HostTask) -> Result<Lockdown, HostFault> {
     .await
 }
 
-async fn launched(link: &mut Link) -> Result<Vec<WallReport>, HostFault> {
+async fn launched(task: &HostTask, link: &mut Link) -> Result<Vec<WallReport>, HostFault> {
     match link.report().await? {
         Report::Launched { walls } => Ok(walls),
-        Report::SetupFailed { step, errno, detail } => Err(setup(step, errno, detail, true)),
+        Report::SetupFailed { step, errno, detail } => {
+            Err(HostFault::Setup(task.setup_failed(step, errno, &detail, true)))
+        }
         _ => Err(LinkFault::Violation { kind: "phase" }.into()),
     }
 }
@@ -141,7 +143,9 @@ async fn proceed(task: &HostTask, link: &mut Link) -> Result<(), HostFault> {
     match link.report().await? {
         Report::Hello(hello) if hello.protocol == PROTOCOL => Ok(welcome(task, link, None)?),
         Report::Hello(_) => Err(LinkFault::Violation { kind: "version" }.into()),
-        Report::SetupFailed { step, errno, detail } => Err(setup(step, errno, detail, false)),
+        Report::SetupFailed { step, errno, detail } => {
+            Err(HostFault::Setup(task.setup_failed(step, errno, &detail, false)))
+        }
         _ => Err(LinkFault::Violation { kind: "phase" }.into()),
     }
 }
@@ -167,7 +171,9 @@ async fn ready(task: &HostTask, link: &mut Link) -> Result<Vec<AgentName>, HostF
         match link.report().await? {
             Report::Ready { agents } => return Ok(agents),
             Report::Log { level, message } => task.log(level, &message),
-            Report::SetupFailed { step, errno, detail } => return Err(setup(step, errno, detail, false)),
+            Report::SetupFailed { step, errno, detail } => {
+                return Err(HostFault::Setup(task.setup_failed(step, errno, &detail, false)));
+            }
             Report::Pong { .. } => {}
             _ => return Err(LinkFault::Violation { kind: "phase" }.into()),
         }
