@@ -14,6 +14,8 @@ mod examples;
 mod parent_death;
 mod protocol;
 mod python;
+mod python_conformance;
+mod python_parity;
 mod secrets;
 mod tagging;
 mod walls;
