@@ -324,3 +324,55 @@ async fn a_service_account_is_passed_on_by_its_path() {
         hidden.len()
     );
 }
+
+/// A Python runtime with a secret of its own, beside a tenant with a key and one with none.
+async fn agency() -> Bench {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("agents")).unwrap();
+    let text = "[runtimes.py]\nkind = \"python\"\npython = \"sh\"\nagents_dir = \"agents\"\nload_app = \"zygote\"\n\
+        [runtimes.py.env]\nDB = { env = \"DB\" }\nMODE = \"live\"\n[agents.remote]\nruntime = \"py\"\n\
+        [defaults.api_keys]\nopenai = { env = \"D_OA\" }\nin-house = { env = \"D_OA\" }\n\
+        [tenants.acme.api_keys]\nhume = { env = \"A_HU\" }\n";
+    let variables = [("DB", "db-canary"), ("D_OA", "default-canary"), ("A_HU", "acme-canary")];
+    bench_in(dir, text, &variables).await
+}
+
+#[tokio::test]
+async fn a_python_host_is_told_its_application_with_its_tenants_keys() {
+    let bench = agency().await;
+    let configure = bench.configure_on("acme", "py").unwrap();
+    let application = configure.application.expect("an application");
+    assert!(application.loaded && !application.inspect);
+    assert_eq!(application.target, openrtc_ipc::ApplicationTarget::AgentsDir(bench._dir.path().join("agents")));
+    let secrets: Vec<&str> = configure.secrets.iter().map(|secret| secret.variable.as_str()).collect();
+    assert_eq!(secrets, ["DB", "HUME_API_KEY", "IN_HOUSE_API_KEY", "OPENAI_API_KEY"]);
+    assert_eq!(bench.configure("acme").unwrap().application, None);
+}
+
+#[tokio::test]
+async fn an_application_that_is_only_asked_gets_a_placeholder_for_every_key_and_no_key() {
+    let bench = agency().await;
+    let runtime = RuntimeName::parse("py").unwrap();
+    let configure = bench.vault.configure_inspection(&bench.config, &runtime, Path::new("/work/dir")).unwrap();
+    assert!(configure.application.as_ref().is_some_and(|application| application.inspect));
+    assert!(configure.secrets.is_empty());
+    for variable in [
+        "OPENAI_API_KEY",
+        "ELEVEN_API_KEY",
+        "DEEPGRAM_API_KEY",
+        "HUME_API_KEY",
+        "IN_HOUSE_API_KEY",
+        "LIVEKIT_INFERENCE_API_KEY",
+        "DB",
+    ] {
+        let placeholder = (variable.to_owned(), super::PLACEHOLDER.to_owned());
+        assert!(configure.env.contains(&placeholder), "{variable}");
+    }
+    assert!(configure.env.contains(&("MODE".to_owned(), "live".to_owned())));
+    assert!(
+        !configure.env.iter().any(|(variable, _)| variable == "LIVEKIT_API_KEY" || variable == "LIVEKIT_API_SECRET")
+    );
+    let frame = openrtc_ipc::encode_command(&openrtc_ipc::Command::Configure(configure)).unwrap();
+    let text = String::from_utf8_lossy(&frame).into_owned();
+    assert!(!text.contains("canary"), "a key went to an application that is only asked");
+}

@@ -22,8 +22,13 @@ pub enum Absence {
         /// Allowed.
         limit_ms: u64,
     },
-    /// It ended; the last lines of its output, if there were any.
-    Died(String),
+    /// It ended.
+    Died {
+        /// How, for a person; empty where that is not known.
+        how: String,
+        /// The last lines of its output since it was warm, or since its start; empty where there were none.
+        last: String,
+    },
     /// It did not answer, or not as a zygote does, and was killed.
     Silent,
     /// It has further threads, and does not fork beside them.
@@ -45,8 +50,11 @@ impl fmt::Display for Absence {
             Self::NotMade(why) => write!(f, "it could not be made: {why}"),
             Self::Unfit(why) => write!(f, "it cannot become warm: {why}"),
             Self::Slow { limit_ms } => write!(f, "it was not warm within {} s", limit_ms / 1000),
-            Self::Died(last) if last.is_empty() => f.write_str("it died"),
-            Self::Died(last) => write!(f, "it died: {last}"),
+            Self::Died { how, last } => {
+                let how = if how.is_empty() { String::new() } else { format!(" of {how}") };
+                let last = if last.is_empty() { String::new() } else { format!(": {last}") };
+                write!(f, "it died{how}{last}")
+            }
             Self::Silent => f.write_str("it failed to answer"),
             Self::Threads { count, names } if names.is_empty() => write!(f, "it has {count} threads"),
             Self::Threads { count: 2, names } => write!(f, "thread '{names}'"),
@@ -65,8 +73,8 @@ impl Absence {
                 "a zygote forks only while it has one thread: leave the module that starts the other out of preload; \
                  `openrtc-supervisor runtime inspect` names it",
             ),
-            Self::Unfit(_) | Self::Died(_) => {
-                Some("correct what it says; its output is in the log of `openrtc-supervisor run`")
+            Self::Unfit(_) | Self::Died { .. } => {
+                Some("it is tried again by itself; its output is in the log of `openrtc-supervisor run`")
             }
             Self::Slow { .. } => Some("shorten preload, or give the machine a rest: it is tried again by itself"),
             Self::NotMade(_) | Self::Silent | Self::Declined(_) => Some("it is tried again by itself; see the log"),

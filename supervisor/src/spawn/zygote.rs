@@ -29,7 +29,7 @@ use crate::spawn::newborn::Process;
 use crate::spawn::spawner::pipe_to_us;
 use crate::spawn::state::{Absence, ZygoteState};
 use crate::spawn::zygote_output::ZygoteOutput;
-use crate::sys::process::{self, Found, Whom};
+use crate::sys::process::{self, Ended, Found, Whom};
 use crate::telemetry::escape::escaped;
 
 /// Wait before the second start; doubled for each further one until a zygote was warm for [`BACKOFF_MAX`].
@@ -95,13 +95,13 @@ impl Zygote {
             Phase::Waiting { .. } => self.start(),
             Phase::Starting { socket, deadline, .. } => match receive(socket) {
                 Ok((ZygoteReply::Ready, _)) => self.warm(now),
-                Ok((ZygoteReply::Unfit { why }, _)) => self.lose(|_| Absence::Unfit(escaped(&why).into_owned())),
-                Ok(_) => self.lose(|_| Absence::Silent),
+                Ok((ZygoteReply::Unfit { why }, _)) => self.lose(|_, _| Absence::Unfit(escaped(&why).into_owned())),
+                Ok(_) => self.lose(|_, _| Absence::Silent),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock && now < *deadline => self.bury_if_dead(),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.lose(|_| Absence::Slow { limit_ms: ZYGOTE_WARM_MS });
+                    self.lose(|_, _| Absence::Slow { limit_ms: ZYGOTE_WARM_MS });
                 }
-                Err(_) => self.lose(Absence::Died),
+                Err(_) => self.lose(died),
             },
             Phase::Warm { .. } => self.bury_if_dead(),
         }
@@ -137,9 +137,15 @@ impl Zygote {
             }
             Err(error) => {
                 drop(fork);
+                let gone = ended(&error);
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(runtime = %self.runtime, error, "zygote failed to fork");
-                self.lose(|_| Absence::Silent);
+                // Its death may not have been noticed yet.
+                if gone {
+                    self.lose(died)
+                } else {
+                    self.lose(|_, _| Absence::Silent)
+                }
                 None
             }
         }
@@ -202,7 +208,10 @@ impl Zygote {
     }
 
     fn warm(&mut self, now: Instant) {
-        if let Phase::Starting { process, socket, output, .. } = std::mem::replace(&mut self.phase, Phase::Off) {
+        if let Phase::Starting { process, socket, mut output, .. } = std::mem::replace(&mut self.phase, Phase::Off) {
+            if let Some(output) = &mut output {
+                output.forget();
+            }
             self.phase = Phase::Warm { process, socket, output, since: now };
             self.say(ZygoteState::Warm);
         }
@@ -228,12 +237,12 @@ impl Zygote {
     fn bury_if_dead(&mut self) {
         let (Phase::Starting { process, .. } | Phase::Warm { process, .. }) = &self.phase else { return };
         if !matches!(process::look(Whom::Pidfd(process.pidfd()), false), Ok(Found::Running)) {
-            self.lose(Absence::Died);
+            self.lose(died);
         }
     }
 
     /// Gives the present zygote up: kills and reaps it, and waits for the next.
-    fn lose(&mut self, why: impl FnOnce(String) -> Absence) {
+    fn lose(&mut self, why: impl FnOnce(Option<Ended>, String) -> Absence) {
         let (process, output, long_warm) = match std::mem::replace(&mut self.phase, Phase::Off) {
             Phase::Starting { process, output, .. } => (process, output, false),
             Phase::Warm { process, output, since, .. } => (process, output, since.elapsed() >= BACKOFF_MAX),
@@ -242,13 +251,17 @@ impl Zygote {
         let _ = process.kill();
         let mut died = [PollFd::from_borrowed_fd(process.pidfd(), PollFlags::IN)];
         let _ = rustix::event::poll(&mut died, Some(&Timespec { tv_sec: 1, tv_nsec: 0 }));
-        if !matches!(self.children.reap(&process), Ok(Found::Ended(_))) {
-            self.children.disown(process.pid());
-        }
+        let ended = match self.children.reap(&process) {
+            Ok(Found::Ended(corpse)) => Some(corpse.ended),
+            Ok(Found::Running) | Err(_) => {
+                self.children.disown(process.pid());
+                None
+            }
+        };
         if long_warm {
             self.backoff = BACKOFF_FIRST;
         }
-        self.wait(why(output.map(ZygoteOutput::last_words).unwrap_or_default()));
+        self.wait(why(ended, output.map(ZygoteOutput::last_words).unwrap_or_default()));
     }
 
     fn wait(&mut self, why: Absence) {
@@ -256,6 +269,21 @@ impl Zygote {
         self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
         self.say(ZygoteState::Absent(why));
     }
+}
+
+/// Whether the other end of the socket is closed.
+fn ended(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
+}
+
+fn died(ended: Option<Ended>, last: String) -> Absence {
+    let how = match ended {
+        Some(Ended::Exited(code)) => format!("exit code {code}"),
+        Some(Ended::Signalled(signal)) => format!("signal {signal}"),
+        None => String::new(),
+    };
+    Absence::Died { how, last }
 }
 
 fn pair() -> io::Result<(OwnedFd, OwnedFd)> {

@@ -65,6 +65,11 @@ impl ZygoteOutput {
         }
     }
 
+    /// Forgets what was said so far: it is warm, and was no cause of what comes.
+    pub(super) fn forget(&mut self) {
+        self.tail.clear();
+    }
+
     /// The last lines, when it has ended.
     pub(super) fn last_words(mut self) -> String {
         self.read();

@@ -20,18 +20,14 @@ const ENVIRONMENT_PARTS: [&str; 7] = ["bin", "etc", "include", "lib", "lib64", "
 /// Folders that are never an application's: too much lies in them, and what is needed of them is granted anyway.
 const NO_FOLDERS: [&str; 10] = ["/", "/usr", "/bin", "/sbin", "/lib", "/etc", "/home", "/root", "/tmp", "/var"];
 
-/// What libraries of Python read of the machine when they are imported: psutil, ONNX Runtime, and LiveKit's count of cores.
-/// The machine's, no process's: `/proc/self` is not among them.
-const MACHINE: [&str; 9] = [
+/// What libraries of Python read of the machine when they are imported: LiveKit its share of the cores, without which it
+/// does not import, and ONNX Runtime what the processor can do. `/proc/self` is not among them, nor is memory.
+const MACHINE: [&str; 5] = [
     "/proc/cpuinfo",
-    "/proc/meminfo",
-    "/proc/stat",
     "/sys/devices/system/cpu",
     "/sys/fs/cgroup/cpu.max",
-    "/sys/fs/cgroup/cpu.stat",
     "/sys/fs/cgroup/cpu/cpu.cfs_period_us",
     "/sys/fs/cgroup/cpu/cpu.cfs_quota_us",
-    "/sys/fs/cgroup/cpuacct/cpuacct.usage",
 ];
 
 /// What a host will run, as configured; paths are absolute.
@@ -238,6 +234,56 @@ mod tests {
         let needed = needed(&with(&[python.to_str().unwrap()]));
         assert!(needed.contains(&root.path().join("venv")), "{needed:?}");
         assert!(needed.contains(&PathBuf::from("/opt/python")), "{needed:?}");
+    }
+
+    fn venv(root: &Path, at: &str, home: &str) -> PathBuf {
+        let environment = root.join(at);
+        fs::create_dir_all(environment.join("bin")).unwrap();
+        fs::create_dir_all(environment.join("lib")).unwrap();
+        fs::write(environment.join("pyvenv.cfg"), format!("home = {home}\n")).unwrap();
+        script(&environment.join("bin"), "python", "")
+    }
+
+    #[test]
+    fn a_python_host_gets_its_environment_its_base_and_its_applications_folder() {
+        let root = tempfile::tempdir().unwrap();
+        let python = venv(root.path(), ".venv", "/opt/python/bin");
+        let main = script(root.path(), "main.py", "");
+        let files = ProgramFiles::python(&python, &ApplicationTarget::Script(main.clone()));
+        let needed = needed(&files);
+        for path in [&python, &main, &root.path().join(".venv"), &PathBuf::from("/opt/python")] {
+            assert!(needed.contains(path), "{path:?}: {needed:?}");
+        }
+        assert_eq!(folders(&files), [root.path().to_owned()]);
+        assert!(files.machine.iter().all(|path| !path.starts_with("/proc/self")), "{:?}", files.machine);
+    }
+
+    #[test]
+    fn an_environment_in_the_applications_own_folder_is_granted_in_parts() {
+        let root = tempfile::tempdir().unwrap();
+        let python = venv(root.path(), "", "/usr/bin");
+        fs::write(root.path().join(".env"), "KEY=x").unwrap();
+        let main = script(root.path(), "main.py", "");
+        let needed = needed(&ProgramFiles::python(&python, &ApplicationTarget::Script(main)));
+        assert!(needed.contains(&root.path().join("lib")) && needed.contains(&PathBuf::from("/usr/lib")), "{needed:?}");
+        assert!(!needed.iter().any(|path| root.path().starts_with(path)), "{needed:?}");
+    }
+
+    #[test]
+    fn of_a_module_in_a_home_nothing_beside_it_is_granted() {
+        let home = tempfile::tempdir().unwrap();
+        fs::create_dir(home.path().join(".ssh")).unwrap();
+        let target = |folder: &Path| ApplicationTarget::Attribute {
+            folder: folder.to_owned(),
+            module: "agency.pools".to_owned(),
+            attribute: "pool".to_owned(),
+        };
+        let files = ProgramFiles::python(Path::new("/usr/bin/python3"), &target(home.path()));
+        assert_eq!(folders(&files), [home.path().join("agency")]);
+        assert_eq!(files.needed, [home.path().join("agency.py")]);
+        let elsewhere = tempfile::tempdir().unwrap();
+        let files = ProgramFiles::python(Path::new("/usr/bin/python3"), &target(elsewhere.path()));
+        assert_eq!(folders(&files), [elsewhere.path().to_owned()]);
     }
 
     #[test]

@@ -86,7 +86,7 @@ pub(super) fn of(wall: Wall, state: &WallState, here: Surroundings) -> Option<St
         Wall::Landlock | Wall::Scope => {
             Some("Linux 6.12 or newer with landlock in the boot parameter lsm=, and not under gVisor".into())
         }
-        Wall::Zygote => Some("`openrtc-supervisor doctor` says how its zygote is, and what to do".into()),
+        Wall::Zygote => Some("`openrtc-supervisor snapshot` says how its zygote is, and what to do".into()),
         Wall::Network => Some("not offered yet: connect_ports limits TCP, UDP stays open".into()),
         Wall::Rlimits | Wall::Capabilities | Wall::NoNewPrivs | Wall::Dumpable | Wall::Seccomp | Wall::ParentDeath => {
             Some("every supported kernel has it: please report this machine".into())

@@ -7,6 +7,7 @@ mod births;
 mod ends;
 mod helpers;
 mod program;
+mod runtimes;
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -48,6 +49,12 @@ const TESTS: &[Test] = tests![
     helpers::a_talkative_helper_is_killed,
     helpers::a_helper_that_leaves_a_child_behind_is_not_waited_for,
     helpers::a_missing_helper_names_the_step_and_the_errno,
+    runtimes::a_runtime_forks_from_its_own_zygote_and_from_no_other,
+    runtimes::a_zygote_that_takes_its_time_keeps_nobody_waiting,
+    runtimes::what_a_python_zygote_said_last_is_why_it_is_not_there,
+    runtimes::a_zygote_that_is_unfit_says_why,
+    runtimes::a_zygote_with_a_second_thread_makes_hosts_cold_and_names_it,
+    runtimes::an_interpreter_that_cannot_be_a_host_is_told_with_its_remedy,
 ];
 
 fn main() -> ExitCode {

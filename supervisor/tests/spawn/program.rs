@@ -261,18 +261,39 @@ pub(crate) fn running(command_line: &str) -> Vec<i32> {
     .collect()
 }
 
-/// The pid of this process's warm zygote: the child with the zygote's argument that is leader of its session and is not
-/// a host (hosts keep the zygote's command line).
+/// The pid of this process's warm built-in zygote: the child with the zygote's argument that is leader of its session and
+/// is not a host (hosts keep the zygote's command line).
 pub(crate) fn zygote_pid() -> i32 {
+    let silent =
+        |pid: &&i32| std::fs::read_link(format!("/proc/{pid}/fd/1")).is_ok_and(|to| to.as_os_str() == "/dev/null");
+    *children().iter().filter(|pid| is_zygote(**pid)).find(silent).expect("a zygote")
+}
+
+/// The pid of a zygote of a runtime of its own, whose output is read.
+pub(crate) fn zygote_with_output() -> i32 {
+    *children().iter().find(|pid| is_zygote(**pid) && has_one_pipe(**pid)).expect("a zygote with a pipe")
+}
+
+/// Whether standard output and error are one pipe; a host's are two.
+fn has_one_pipe(pid: i32) -> bool {
+    let [stdout, stderr] = [1, 2].map(|fd| std::fs::read_link(format!("/proc/{pid}/fd/{fd}")).unwrap_or_default());
+    stdout == stderr && stdout.to_string_lossy().starts_with("pipe:")
+}
+
+/// Kills the zygotes of a spawner that is not needed any more; the next sweep reaps them.
+pub(crate) fn end_zygotes() {
+    for pid in children().into_iter().filter(|pid| has_one_pipe(*pid)).filter_map(rustix::process::Pid::from_raw) {
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+    }
+}
+
+fn children() -> Vec<i32> {
     let tasks = std::fs::read_dir("/proc/self/task").unwrap().filter_map(|entry| Some(entry.ok()?.path()));
     let children = tasks.filter_map(|task| std::fs::read_to_string(task.join("children")).ok());
-    let pids: Vec<i32> =
-        children.flat_map(|list| list.split(' ').filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect();
-    let is_zygote = |pid: &&i32| {
-        let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        // Only the zygote's channel is a socket that carries whole datagrams; it is the one whose stdout is /dev/null.
-        line.contains(openrtc_tenant_host::ZYGOTE_ARGUMENT)
-            && std::fs::read_link(format!("/proc/{pid}/fd/1")).is_ok_and(|to| to.as_os_str() == "/dev/null")
-    };
-    *pids.iter().find(is_zygote).expect("a zygote")
+    children.flat_map(|list| list.split(' ').filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect()
+}
+
+fn is_zygote(pid: i32) -> bool {
+    let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    line.contains(openrtc_tenant_host::ZYGOTE_ARGUMENT)
 }
