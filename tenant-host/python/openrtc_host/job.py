@@ -196,11 +196,9 @@ class Job:
             error = cancelled
             raise
         finally:
-            ended = SessionEnding(self._session.end_reason or "") if self._session.ending.is_set() else None
             error = error or self._verdict()
-            adapter.finish_openrtc(self.ctx, error or ended)
             cut_off = isinstance(error, asyncio.CancelledError)
-            late = await self._end(entry, session_end, session_end_s, 0.0 if cut_off else grace_s)
+            late = await self._end(entry, error, (session_end, session_end_s), 0.0 if cut_off else grace_s)
             error = error or late
         if error is not None and not self._session.ending.is_set():
             raise error
@@ -262,7 +260,7 @@ class Job:
         return AgentFailed(said) if said and not self._session.ending.is_set() else None
 
     async def _end(
-        self, entry: asyncio.Task[None], session_end: Entrypoint | None, session_end_s: float, grace_s: float
+        self, entry: asyncio.Task[None], error: BaseException | None, hook: tuple[Any, float], grace_s: float
     ) -> BaseException | None:
         reason = self._session.end_reason or (self._shutdown.result() if self._shutdown.done() else "job ended")
         loop, closing, asked = asyncio.get_running_loop(), Closing(), self._session.ending.is_set()
@@ -277,14 +275,15 @@ class Job:
                 expect_no_words(session)
             limit = max(1.0, deadline - loop.time()) if asked else CLOSE_S
             await closing.step("close the agent session", session.aclose(), limit)
+        # Not before the entrypoint is over: it is then that OpenRTC takes down how that went.
+        adapter.finish_openrtc(self.ctx, error or (SessionEnding(self._session.end_reason or "") if asked else None))
+        session_end, session_end_s = hook
         if session_end is not None:
             await closing.step("on_session_end", session_end(self.ctx), session_end_s)
         await closing.step("make the session report", adapter.report_session(self.ctx), session_end_s)
         await closing.step("leave the room", self._seat.room.disconnect(), CLOSE_S)
-        callbacks = [
-            closing.step("a shutdown callback", call(reason), CLOSE_S) for call in adapter.shutdown_callbacks(self.ctx)
-        ]
-        await asyncio.gather(*callbacks)
+        calls = adapter.shutdown_callbacks(self.ctx)
+        await asyncio.gather(*(closing.step("a shutdown callback", call(reason), CLOSE_S) for call in calls))
         self._keep()
         await closing.step("clean up", adapter.clean_up(self.ctx), CLOSE_S)
         await closing.over()

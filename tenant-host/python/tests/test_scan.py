@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from openrtc_host import scan
 
 MAIN = """
