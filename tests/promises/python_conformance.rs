@@ -190,9 +190,11 @@ fn seen(running: &Running, session: &str) -> Value {
 #[track_caller]
 fn is_live(running: &Running, session: &str) {
     until("the session runs", || {
-        let (entry, _) = running.json(&["session", "show", session]);
-        assert_ne!(entry["state"], "ended", "{entry}");
-        (entry["state"] == "live").then_some(())
+        let events = running.events();
+        let of_session =
+            |kind: &str| events.iter().find(|event| event["session_id"] == session && event["kind"] == kind);
+        assert_eq!(of_session("session_end"), None, "it ended");
+        of_session("session_start").map(|_| ())
     });
 }
 
@@ -266,7 +268,14 @@ fn an_agent_that_ignores_its_end_is_cut_off_after_the_grace_and_its_siblings_go_
         assert_eq!(ended["exit"], Value::Null, "{kind}: its host went along: {ended}");
         assert_eq!(running.json(&["session", "show", &sibling]).0["state"], "live", "{kind}");
         assert_eq!(end(&Call::of("acme", kind, "ends").run(&running)).0, "success", "{kind}");
+        // Its host is as good as spent: it goes when its last session has, in good order, and a new one serves.
         assert!(running.cli(&["session", "end", &sibling]).status.success());
+        let host = host_of(&running.ended(&sibling));
+        let gone = until("the host has gone", || {
+            let events = running.events();
+            events.into_iter().find(|event| event["kind"] == "host_down" && event["host"] == host.as_str())
+        });
+        assert_eq!(gone["payload"]["reason"], "drained", "{kind}: {gone}");
     }
 }
 
@@ -308,7 +317,8 @@ fn a_forged_line_carries_the_supervisors_stamp_wherever_it_came_from() {
         for words in ["forged on stdout", "forged in a log"] {
             let line = until("the line came to the log", || {
                 let log = running.log();
-                let of_agent = |line: &&str| line.contains(words) && line.contains(&host_of(&ended));
+                let of_agent =
+                    |line: &&str| line.contains(words) && line.contains(&format!("\"host\": \"{}\"", host_of(&ended)));
                 log.lines().find(of_agent).map(|line| serde_json::from_str::<Value>(line).expect("a JSON line"))
             });
             assert_eq!(line["tenant"], "acme", "{kind}: {line}");

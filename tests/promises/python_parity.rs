@@ -43,6 +43,9 @@ app = "DIR/{SCRIPT}"
 fn agency() -> Lent {
     static AGENCY: Shared = Shared::new(|| {
         let more = r#"
+[metrics]
+jsonl = "DIR/state/metrics.jsonl"
+jsonl_interval_s = 0.25
 [circuit_breaker]
 enabled = true
 cooldown_s = 2.0
@@ -53,6 +56,7 @@ cooldown_s = 2.0
 [tenants.counted-a]
 [tenants.counted-b]
 [tenants.topped]
+[tenants.streamed]
 [tenants.capped]
 max_sessions = 3
 [tenants.acme]
@@ -83,9 +87,11 @@ fn place(running: &Running, tenant: &str, agent: &str) -> String {
 #[track_caller]
 fn live(running: &Running, session: &str) {
     until("the session runs", || {
-        let (entry, _) = running.json(&["session", "show", session]);
-        assert_ne!(entry["state"], "ended", "{entry}");
-        (entry["state"] == "live").then_some(())
+        let events = running.events();
+        let of_session =
+            |kind: &str| events.iter().find(|event| event["session_id"] == session && event["kind"] == kind);
+        assert_eq!(of_session("session_end"), None, "it ended");
+        of_session("session_start").map(|_| ())
     });
 }
 
@@ -444,6 +450,44 @@ fn openrtc_top_shows_what_started_and_failed_and_each_tenants_rows() {
     let failed = text.split("FAILED").nth(1).and_then(|rest| rest.split_whitespace().next());
     let failed: u64 = failed.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no count:\n{text}"));
     assert!(Some(failed) > before["total_session_failures"].as_u64(), "{text}");
+}
+
+/// What OpenRTC's own reader makes of the metrics stream.
+const READ_STREAM: &str = r#"
+import json, sys
+from openrtc.observability.jsonl_sink import parse_metrics_jsonl_line
+lines = [line for line in open(sys.argv[1]) if line.endswith("\n")]
+print(json.dumps([parse_metrics_jsonl_line(line) for line in lines]))
+"#;
+
+/// The stream beside `top`: a crash in the entrypoint is a session that started, failed and finished, as in OpenRTC.
+#[test]
+#[cfg_attr(not(python), ignore = "needs Python 3.11 to 3.13, pip and a package index")]
+fn openrtcs_own_reader_reads_the_metrics_stream() {
+    let running = agency();
+    succeeds(&running, "streamed", "fine");
+    assert_eq!(run(&running, "streamed", "crashes")["status"], "failed");
+    let stream = running.dir().join("state/metrics.jsonl");
+    let told = |agent: &str| -> Vec<Value> {
+        let mut read = python::required().command(&["-c", READ_STREAM]);
+        let output = read.arg(&stream).output().expect("run the interpreter");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let records: Vec<Value> = serde_json::from_slice(&output.stdout).expect("JSON");
+        assert!(records.iter().all(Value::is_object), "a line that OpenRTC does not read: {records:?}");
+        let events =
+            records.into_iter().filter(|record| record["kind"] == "event").map(|record| record["payload"].clone());
+        events.filter(|event| event["tenant"] == "streamed" && event["agent"] == agent).collect()
+    };
+    let names = |events: &[Value]| {
+        events.iter().map(|event| event["event"].as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+    };
+    let crash = until("the stream tells of the crash's end", || {
+        let events = told("crashes");
+        names(&events).iter().any(|name| name == "session_finished").then_some(events)
+    });
+    assert_eq!(names(&crash), ["session_started", "session_failed", "session_finished"]);
+    assert!(crash[1]["error"].as_str().is_some_and(|error| error.contains("no such customer: 4711")), "{crash:?}");
+    assert_eq!(names(&told("fine")), ["session_started", "session_finished"]);
 }
 
 /// "Hot reload": process mode raises `ValueError`.
