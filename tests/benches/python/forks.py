@@ -28,10 +28,11 @@ def zygote(collapsed: bool) -> None:
     """Becomes warm as the product's does, and forks."""
     import gc
 
-    from openrtc_host import _native, packing
+    from openrtc_host import _native, packing, threads
     from openrtc_host import zygote as ours
 
     ours.warm({"target": {"script": __file__}, "preload": PRELOAD, "load_app": "host"})
+    threads.require_one()
     if collapsed:
         ours.share_memory()
     else:
@@ -51,13 +52,14 @@ class Zygote:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         environment = {
             **{name: "1" for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")},
+            "ORT_DISABLE_TELEMETRY": "1",
             "PATH": os.environ["PATH"],
             "LIVEKIT_AGENTS_PRELOAD_LOCAL_INFERENCE": "1" if image == "large" else "0",
         }
         os.dup2(theirs.fileno(), 3, inheritable=True)
         arguments = [sys.executable, "-B", __file__, "zygote", "collapsed" if collapsed else "plain"]
-        self.process = subprocess.Popen(arguments, env=environment, pass_fds=(3,), stderr=subprocess.DEVNULL)
-        os.close(3)
+        self.process = subprocess.Popen(arguments, env=environment, pass_fds=(3,))
+        os.dup2(0, 3)  # kept, or the next descriptor would be 3
         theirs.close()
         if ours.recv(4096)[:4] != READY:
             raise SystemExit("the zygote did not become warm")
@@ -96,6 +98,7 @@ class Zygote:
 
 
 def main(rounds: int) -> None:
+    os.dup2(0, 3)
     zygotes = [Zygote(image, collapsed) for image in ("small", "large") for collapsed in (False, True)]
     for number in range(WARM_UP + rounds):
         for one in random.sample(zygotes, len(zygotes)):

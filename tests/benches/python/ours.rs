@@ -84,7 +84,7 @@ load_app = "{load_app}"
         let body = json!({
             "room": format!("t{tenant}_default-1"),
             "tenant": format!("t{tenant}"),
-            "metadata": metadata,
+            "metadata": metadata.to_string(),
             "wait": wait,
         });
         let run = self.running.dir().join("run");
