@@ -133,6 +133,11 @@ impl Config {
         load::generated(text, name, dir, request)
     }
 
+    /// Where it came from, for a person: a path, or the application it was made for.
+    pub fn name(&self) -> &str {
+        &self.origin.source.name
+    }
+
     /// The walls asked for around a host: `[wall]`, over it the runtime's, over that the tenant's. A tenant that is not
     /// configured has none of its own.
     pub fn wall(&self, tenant: &TenantId, runtime: &RuntimeName) -> WallSpec {

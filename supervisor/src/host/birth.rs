@@ -1,6 +1,6 @@
 //! From a newborn process to a host that is ready: the dialogue in which its walls go up.
 //!
-//! Owns: the order hello → raise → lockdown → attest → green light → configure → ready, and naming the step that
+//! Owns: the order hello and raise → lockdown → attest → green light → configure → ready, and naming the step that
 //! failed. Never: sends a secret, or the green light, before every required wall was attested (law 3).
 
 use std::sync::PoisonError;
@@ -56,8 +56,7 @@ pub struct Born {
 
 /// Brings up one newborn.
 pub async fn bring_up(task: &HostTask, link: &mut Link, purpose: Purpose) -> Result<Born, HostFault> {
-    hello(link).await?;
-    let lockdown = raise(task).await?;
+    let lockdown = greet(task, link).await?;
     link.phase = Phase::Greeted;
     welcome(task, link, Some(lockdown.clone()))?;
     let mut reports = launched(task, link).await?;
@@ -74,6 +73,18 @@ pub async fn bring_up(task: &HostTask, link: &mut Link, purpose: Purpose) -> Res
     let agents = ready(task, link).await?;
     link.phase = Phase::Serving;
     Ok(Born { agents, grants })
+}
+
+/// Its hello, and what is raised from outside. A fork is all that it will be before its hello comes, so that both can go on
+/// at once: entering a cgroup may wait for a grace period of the kernel, and CPython has work of its own after a fork. What
+/// is exec'd instead is measured when it has said hello.
+async fn greet(task: &HostTask, link: &mut Link) -> Result<Lockdown, HostFault> {
+    if task.record.how != How::Zygote {
+        hello(link).await?;
+        return raise(task).await;
+    }
+    let (greeted, raised) = tokio::join!(hello(link), raise(task));
+    greeted.and(raised)
 }
 
 async fn hello(link: &mut Link) -> Result<(), HostFault> {

@@ -7,7 +7,7 @@ it. Never: reads a tenant from metadata; tells anything to the supervisor but th
 entered ──entrypoint raised──────────────────────────────► ending (failed)
    ├──ctx.shutdown(), `ending`, the AgentSession closed──► ending
    └──entrypoint returned──► mock room: idle, recording played out ──► ending
-ending: entrypoint, AgentSession, session-end hook, report, room, shutdown callbacks, clean-up
+ending: entrypoint, `on_enter`, AgentSession, session-end hook, report, room, shutdown callbacks, clean-up
 ```
 """
 
@@ -16,16 +16,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import json
 import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from openrtc_host import adapter
+from openrtc_host.closing import Closing
 from openrtc_host.mock import MockRoom
 from openrtc_host.quiet import endpointing_max_s, expect_no_words, quiet
 from openrtc_host.seams import SessionTask
-from openrtc_host.stamp import stamped
+from openrtc_host.stamp import as_object, stamped
 from openrtc_host.usage import Telemetry
 
 logger = logging.getLogger("openrtc_host")
@@ -102,6 +104,7 @@ class Job:
         self._output: Any = None
         self._is_heard = False
         self._live, self._returned = asyncio.Event(), asyncio.Event()
+        self._entering: set[asyncio.Task[Any]] = set()
 
     # ---- what the adapter tells ----
 
@@ -131,9 +134,11 @@ class Job:
 
     def entered(self, task: asyncio.Task[Any]) -> None:
         """An agent's `on_enter` runs; upstream only logs what it raises."""
+        self._entering.add(task)
         task.add_done_callback(self._entered)
 
     def _entered(self, task: asyncio.Task[Any]) -> None:
+        self._entering.discard(task)
         error = None if task.cancelled() else task.exception()
         if error is not None and not self._failed.done():
             self._failed.set_result(error)
@@ -142,6 +147,8 @@ class Job:
         """OpenRTC's description of the session, as the supervisor stamped it (decision H3)."""
         known = self._session.info
         metadata = {**info.metadata, **known["metadata"], "tenant": known["tenant"]}
+        if "agent_config" in (job := as_object(self._seat.job.metadata) or {}):
+            metadata["agent_config"] = json.dumps(job["agent_config"], ensure_ascii=False)
         version = known["deployment_version"] or info.deployment_version
         return dataclasses.replace(
             info,
@@ -189,11 +196,9 @@ class Job:
             error = cancelled
             raise
         finally:
-            ended = SessionEnding(self._session.end_reason or "") if self._session.ending.is_set() else None
             error = error or self._verdict()
-            adapter.finish_openrtc(self.ctx, error or ended)
-            patience = 0.0 if isinstance(error, asyncio.CancelledError) else min(ENTRYPOINT_S, grace_s / 3)
-            late = await self._end(entry, session_end, session_end_s, patience)
+            cut_off = isinstance(error, asyncio.CancelledError)
+            late = await self._end(entry, error, (session_end, session_end_s), 0.0 if cut_off else grace_s)
             error = error or late
         if error is not None and not self._session.ending.is_set():
             raise error
@@ -218,6 +223,7 @@ class Job:
                 if entry.cancelled():
                     return AgentFailed("the entrypoint was cancelled by its own code")
                 if (error := entry.exception()) is not None:
+                    self._session.started()  # OpenRTC counts one that crashes in its entrypoint as started, too
                     return error
                 self._returned.set()
                 self._session.started()
@@ -254,28 +260,33 @@ class Job:
         return AgentFailed(said) if said and not self._session.ending.is_set() else None
 
     async def _end(
-        self, entry: asyncio.Task[None], session_end: Entrypoint | None, session_end_s: float, patience_s: float
+        self, entry: asyncio.Task[None], error: BaseException | None, hook: tuple[Any, float], grace_s: float
     ) -> BaseException | None:
         reason = self._session.end_reason or (self._shutdown.result() if self._shutdown.done() else "job ended")
-        if not entry.done():
-            await asyncio.wait({entry}, timeout=patience_s)
-            entry.cancel()
-        await asyncio.wait({entry}, timeout=1.0)
+        loop, closing, asked = asyncio.get_running_loop(), Closing(), self._session.ending.is_set()
+        # What is left of the grace after that is for those who are told of the end.
+        deadline = loop.time() + grace_s * 3 / 4
+        await closing.finish({entry}, min(ENTRYPOINT_S, grace_s / 3), 1.0)
+        if asked:  # the AgentSession would wait for it
+            await closing.finish(self._entering, max(0.0, deadline - loop.time()) / 2, 0.2)
         session = adapter.primary_session(self.ctx)
         if session is not None:
             if self._seat.fake:
                 expect_no_words(session)
-            await self._step("close the agent session", session.aclose(), CLOSE_S)
+            limit = max(1.0, deadline - loop.time()) if asked else CLOSE_S
+            await closing.step("close the agent session", session.aclose(), limit)
+        # Not before the entrypoint is over: it is then that OpenRTC takes down how that went.
+        adapter.finish_openrtc(self.ctx, error or (SessionEnding(self._session.end_reason or "") if asked else None))
+        session_end, session_end_s = hook
         if session_end is not None:
-            await self._step("on_session_end", session_end(self.ctx), session_end_s)
-        await self._step("make the session report", adapter.report_session(self.ctx), session_end_s)
-        await self._step("leave the room", self._seat.room.disconnect(), CLOSE_S)
-        callbacks = [
-            self._step("a shutdown callback", call(reason), CLOSE_S) for call in adapter.shutdown_callbacks(self.ctx)
-        ]
-        await asyncio.gather(*callbacks)
+            await closing.step("on_session_end", session_end(self.ctx), session_end_s)
+        await closing.step("make the session report", adapter.report_session(self.ctx), session_end_s)
+        await closing.step("leave the room", self._seat.room.disconnect(), CLOSE_S)
+        calls = adapter.shutdown_callbacks(self.ctx)
+        await asyncio.gather(*(closing.step("a shutdown callback", call(reason), CLOSE_S) for call in calls))
         self._keep()
-        await self._step("clean up", adapter.clean_up(self.ctx), CLOSE_S)
+        await closing.step("clean up", adapter.clean_up(self.ctx), CLOSE_S)
+        await closing.over()
         return entry.exception() if entry.done() and not entry.cancelled() else None
 
     def _keep(self) -> None:
@@ -286,11 +297,3 @@ class Job:
             WavWriter(os.dup(self._session.output_fd)).close()
         elif self._output is not None:
             self._output.close()
-
-    async def _step(self, what: str, step: Awaitable[Any], seconds: float) -> None:
-        try:
-            await asyncio.wait_for(step, seconds)
-        except TimeoutError:
-            logger.error("%s did not end within %g s; going on", what, seconds)
-        except Exception:
-            logger.exception("%s failed; going on", what)
