@@ -4,7 +4,6 @@
 
 use openrtc_ipc::{RuntimeName, TenantId};
 
-use crate::application::spelling;
 use crate::config::Config;
 use crate::config::plugins::key_variable;
 use crate::secrets::Vault;
@@ -20,13 +19,13 @@ pub fn completed(config: &Config, vault: &Vault, tenant: &TenantId, runtime: &Ru
 }
 
 fn line(config: &Config, tenant: &TenantId, variable: &str, plugin: &str) -> String {
-    let of_tenant = format!("tenants.{}", spelling::key(tenant.as_str()));
-    let reference = spelling::variable(variable);
+    let of_tenant = format!("tenants.{}", tenant);
+    let reference = format!("{{ env = \"{variable}\" }}");
     if key_variable(plugin) != variable {
         return format!("[{of_tenant}.env] {variable} = {reference}");
     }
     let section = if config.falls_back(tenant) { "defaults" } else { &of_tenant };
-    format!("[{section}.api_keys] {} = {reference}", spelling::key(plugin))
+    format!("[{section}.api_keys] {} = {reference}", plugin)
 }
 
 /// Whether the text has the variable as a word of its own.

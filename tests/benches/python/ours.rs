@@ -74,7 +74,8 @@ load_app = "{load_app}"
         let ours = Self { running, app };
         until("the zygote is warm", || {
             let zygotes = ours.running.snapshot()["zygotes"].as_array().cloned().unwrap_or_default();
-            let of = |runtime: &str| zygotes.iter().find(|row| row["runtime"] == runtime).map(|row| row["spawn"].clone());
+            let of =
+                |runtime: &str| zygotes.iter().find(|row| row["runtime"] == runtime).map(|row| row["spawn"].clone());
             (of("bench")? == "zygote").then_some(())
         });
         ours
