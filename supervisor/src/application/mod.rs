@@ -18,7 +18,7 @@ pub mod place;
 pub mod python;
 pub mod scan;
 pub mod settings;
-mod spelling;
+pub(crate) mod spelling;
 
 use crate::config::ConfigFaults;
 use crate::secrets::SecretError;

@@ -12,7 +12,7 @@ pub(super) fn text(value: &str) -> String {
 }
 
 /// A key, quoted where it must be.
-pub(super) fn key(name: &str) -> String {
+pub(crate) fn key(name: &str) -> String {
     let bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     match !name.is_empty() && name.chars().all(bare) {
         true => name.to_owned(),
@@ -42,7 +42,7 @@ pub(super) fn value(json: &Json) -> Option<String> {
 }
 
 /// A reference to a variable.
-pub(super) fn variable(name: &str) -> String {
+pub(crate) fn variable(name: &str) -> String {
     format!("{{ env = {} }}", basic(name))
 }
 

@@ -101,6 +101,7 @@ pub struct Config {
     wall: WallLayer,
     base_env: Vec<(String, String)>,
     found: FoundVariables,
+    keys_here: BTreeMap<String, String>,
     origin: Origin,
     awaited: Awaited,
 }
@@ -279,6 +280,12 @@ impl Config {
     /// `[runtimes.X.env]`: name, key path and value.
     pub(crate) fn env_of_runtime(&self, runtime: &RuntimeName) -> impl Iterator<Item = (&str, &str, &Variable)> {
         self.runtimes.get(runtime).into_iter().flat_map(|runtime| references(&runtime.env))
+    }
+
+    /// Variables of the supervisor's environment that a plugin reads a key from, by name, with the plugin; given to hosts
+    /// or not.
+    pub(crate) fn keys_here(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.keys_here.iter().map(|(variable, plugin)| (variable.as_str(), plugin.as_str()))
     }
 
     /// A variable of the supervisor's environment that a reference names.

@@ -159,7 +159,7 @@ impl Service {
             denied = error.as_deref().and_then(|error| denied::path(error, &self.grants)).map(str::to_owned);
             error = error.map(|error| match &denied {
                 Some(path) => denied::with_remedy(&error, path),
-                None => error,
+                None => self.task.with_missing_key(error),
             });
         }
         Ok(self.tell(HostEvent::SessionEnded { session, status, error, denied }).await?)
