@@ -45,10 +45,9 @@ def warm(modules: Iterable[str]) -> list[str]:
 
 
 def _close_hub() -> None:
-    """Closes the hub's HTTP client, which some plugin's look for model files has opened: each host would do it first
-    thing after the fork (the hub has a handler for that), and be 5 ms and 200 pages the poorer."""
-    hub = sys.modules.get("huggingface_hub.utils._http")
-    close = getattr(hub, "close_session", None)
+    """Closes the hub's HTTP client, which a plugin's look for model files has opened: each host would, right after the
+    fork (the hub has a handler for that), and be 5 ms the poorer."""
+    close = getattr(sys.modules.get("huggingface_hub"), "close_session", None)
     if close is not None:
         close()
 

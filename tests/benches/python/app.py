@@ -9,6 +9,7 @@ import time
 
 from livekit.agents import JobContext, JobProcess, WorkerOptions, cli
 from livekit.plugins import silero
+
 from vad import infer
 
 
@@ -26,6 +27,7 @@ async def entrypoint(ctx: JobContext) -> None:
     # Touched, or the pages would not be there.
     held[::4096] = b"x" * len(held[::4096])
     if wanted.get("hold"):
+        logging.getLogger("bench").info("holding")
         ended = asyncio.Event()
 
         async def end() -> None:

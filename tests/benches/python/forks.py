@@ -1,7 +1,7 @@
 """What a fork costs: real zygotes of two sizes, with and without huge pages, asked in turns.
 
-`forks.py ROUNDS` prints one JSON object a line, one for each zygote: its memory, and for each round the milliseconds from
-the request to the answer (the host is a process), to the host's first byte from Python, and until it is gone.
+`forks.py ROUNDS` prints one JSON object a line, one for each zygote: its memory, and for each round the milliseconds
+from the request to the answer (the host is a process), to the host's first byte from Python, and until it is gone.
 """
 
 from __future__ import annotations

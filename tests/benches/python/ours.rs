@@ -130,12 +130,11 @@ load_app = "{load_app}"
         answer["admitted"]["session"].as_str().expect("a session").to_owned()
     }
 
-    /// Waits until so many sessions run.
+    /// Waits until so many sessions of `app.py` hold their buffers.
     pub(crate) fn held(&self, sessions: usize) {
-        until("every session runs", || {
-            let snapshot = self.running.snapshot();
-            let rows = snapshot["sessions"].as_array()?;
-            (rows.iter().filter(|row| row["state"] == "running").count() >= sessions).then_some(())
+        let holds = |event: &&Value| event["payload"]["message"].as_str().is_some_and(|text| text.ends_with("holding"));
+        until("every session holds its buffer", || {
+            (self.running.events().iter().filter(holds).count() >= sessions).then_some(())
         });
     }
 

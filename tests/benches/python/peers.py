@@ -1,11 +1,12 @@
 """The same work in the peers' own processes, asked for line by line, so that one run can be interleaved with ours.
 
-Reads `MODE` on standard input and answers each line with one of JSON. MODE: `spawn` and `forkserver` time a job process of
-livekit-agents until it is initialized (its prewarm loads Silero and infers once) and tell its private memory;
+Reads `MODE` on standard input and answers each line with one of JSON. MODE: `spawn` and `forkserver` time a job process
+of livekit-agents until it is initialized (its prewarm loads Silero and infers once) and tell its private memory;
 `voice` holds the call of `voice.py` in such a process of the forkserver for SECONDS and tells its memory.
-`coroutine N BYTES` and `process N BYTES` hold N sessions with a buffer each in OpenRTC's coroutine pool or livekit-agents'
-process pool and tell the memory (PSS) of the whole tree; `warm N BYTES` is the coroutine pool after livekit-agents' own
-warm-up (`ipc._preload`: native library, VAD and end-of-turn weights), which a zygote of ours has had too.
+`coroutine N BYTES` and `process N BYTES` hold N sessions with a buffer each in OpenRTC's coroutine pool or
+livekit-agents' process pool and tell the memory (PSS) of the whole tree; `warm N BYTES` is the coroutine pool after
+livekit-agents' own warm-up (`ipc._preload`: native library, VAD and end-of-turn weights), which a zygote of ours has
+had too.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from livekit.agents.ipc import job_proc_executor, proc_pool
 from livekit.agents.job import JobAcceptArguments, RunningJobInfo
 from livekit.plugins import silero
 from livekit.protocol import agent, models
+
 from vad import infer
 
 SECONDS = 6.0
@@ -55,9 +57,8 @@ async def call(ctx: JobContext) -> None:
 def context(method: str) -> Any:
     made = multiprocessing.get_context(method)
     if method == "forkserver":
-        made.set_forkserver_preload(
-            ["livekit.plugins.silero", "vad", "voice", "livekit.agents.ipc._preload", "livekit.agents.ipc._preload_freeze"]
-        )
+        framework = ["livekit.agents.ipc._preload", "livekit.agents.ipc._preload_freeze"]
+        made.set_forkserver_preload(["livekit.plugins.silero", "vad", "voice", *framework])
     return made
 
 
@@ -68,7 +69,8 @@ def smaps(pid: int) -> dict[str, int]:
 
 
 def tree(pid: int) -> list[int]:
-    children = [child for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    children = [child for task in tasks for child in (task / "children").read_text().split()]
     return [pid, *(below for child in children for below in tree(int(child)))]
 
 
