@@ -187,17 +187,6 @@ fn seen(running: &Running, session: &str) -> Value {
     entry
 }
 
-#[track_caller]
-fn is_live(running: &Running, session: &str) {
-    until("the session runs", || {
-        let events = running.events();
-        let of_session =
-            |kind: &str| events.iter().find(|event| event["session_id"] == session && event["kind"] == kind);
-        assert_eq!(of_session("session_end"), None, "it ended");
-        of_session("session_start").map(|_| ())
-    });
-}
-
 /// The hosts of a tenant for one kind of agent.
 fn hosts(running: &Running, tenant: &str, kind: &str) -> Vec<Value> {
     let mut hosts = running.hosts_of(tenant);
@@ -257,7 +246,7 @@ fn an_agent_that_ignores_its_end_is_cut_off_after_the_grace_and_its_siblings_go_
     let running = agency();
     for kind in KINDS {
         let sibling = Call::of("acme", kind, "waits").place(&running);
-        is_live(&running, &sibling);
+        running.live(&sibling);
         let session = Call::of("acme", kind, "ignores").place(&running);
         logged(&running, &session, "ignoring");
         let asked = std::time::Instant::now();
@@ -344,7 +333,7 @@ fn two_sessions_of_a_tenant_share_a_host_and_each_sees_its_own_stamps() {
     let running = agency();
     for kind in KINDS {
         let waiting = Call::of("pair", kind, "waits").place(&running);
-        is_live(&running, &waiting);
+        running.live(&waiting);
         let seeing = Call::of("pair", kind, "sees").run(&running);
         let session = seeing["session_id"].as_str().expect("a session");
         let host = host_of(&seeing);

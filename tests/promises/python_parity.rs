@@ -83,18 +83,6 @@ fn place(running: &Running, tenant: &str, agent: &str) -> String {
     answer["admitted"]["session"].as_str().expect("a session").to_owned()
 }
 
-/// Waits until a session runs on its host.
-#[track_caller]
-fn live(running: &Running, session: &str) {
-    until("the session runs", || {
-        let events = running.events();
-        let of_session =
-            |kind: &str| events.iter().find(|event| event["session_id"] == session && event["kind"] == kind);
-        assert_eq!(of_session("session_end"), None, "it ended");
-        of_session("session_start").map(|_| ())
-    });
-}
-
 /// Runs a session to its end; gives that.
 #[track_caller]
 fn run(running: &Running, tenant: &str, agent: &str) -> Value {
@@ -278,7 +266,7 @@ fn a_tenants_key_is_in_its_own_host_and_in_no_other_process_log_or_snapshot() {
     let running = agency();
     for tenant in ["acme", "globex", "steady"] {
         succeeds(&running, tenant, "fine");
-        live(&running, &place(&running, tenant, "waits"));
+        running.live(&place(&running, tenant, "waits"));
     }
     let holders = holders(&running, &[ACME_KEY, GLOBEX_KEY]);
     for (owner, key) in [("acme", ACME_KEY), ("globex", GLOBEX_KEY)] {
@@ -330,7 +318,7 @@ fn the_cap_of_all_sessions_is_hard_and_a_crash_loop_restarts_nothing_but_its_own
     let mut running =
         pool("max_concurrent_sessions = 2", "[tenants.steady]\n[tenants.looping]\n[tenants.third]\n").start();
     let sibling = place(&running, "steady", "waits");
-    live(&running, &sibling);
+    running.live(&sibling);
     let before = host(&running, "steady");
     let mut died = Vec::new();
     while died.len() < 4 {
@@ -365,7 +353,7 @@ fn the_cap_of_all_sessions_is_hard_and_a_crash_loop_restarts_nothing_but_its_own
 fn drains(request: impl FnOnce(&Running)) {
     let mut running = pool("", "[tenants.acme]\n[tenants.globex]\n").start();
     let session = place(&running, "acme", "finishes");
-    live(&running, &session);
+    running.live(&session);
     request(&running);
     until("it drains", || (running.snapshot()["draining"] == true).then_some(()));
     for tenant in ["acme", "globex"] {
@@ -410,7 +398,7 @@ fn the_snapshot_counts_the_live_sessions_of_each_tenant() {
     let sessions: Vec<String> =
         ["counted-a", "counted-b", "counted-b"].map(|tenant| place(&running, tenant, "waits")).to_vec();
     for session in &sessions {
-        live(&running, session);
+        running.live(session);
     }
     let snapshot = running.snapshot();
     assert_eq!(counts(&snapshot), [1, 2], "{snapshot}");
@@ -426,7 +414,7 @@ fn the_snapshot_counts_the_live_sessions_of_each_tenant() {
 fn openrtc_top_shows_what_started_and_failed_and_each_tenants_rows() {
     let running = agency();
     let session = place(&running, "topped", "waits");
-    live(&running, &session);
+    running.live(&session);
     succeeds(&running, "topped", "fine");
     let before = running.snapshot();
     assert_eq!(run(&running, "topped", "crashes")["status"], "failed");
@@ -496,7 +484,7 @@ fn openrtcs_own_reader_reads_the_metrics_stream() {
 fn changed_code_is_picked_up_by_the_next_host_without_a_restart() {
     let mut running = pool("", "[tenants.acme]\n[tenants.globex]\n").start();
     let sibling = place(&running, "globex", "waits");
-    live(&running, &sibling);
+    running.live(&sibling);
     succeeds(&running, "acme", "fine");
     logged(&running, "acme", "this is edition one");
     let script = running.dir().join(SCRIPT);
@@ -529,7 +517,7 @@ fn twenty_dispatches_at_once_under_a_cap_of_three_give_three() {
     assert_eq!((admitted.len(), refused.len()), (3, 17));
     assert!(refused.iter().all(|(_, answer)| answer["reason"] == "tenant_cap"), "{refused:?}");
     for (_, answer) in &admitted {
-        live(&running, answer["admitted"]["session"].as_str().expect("a session"));
+        running.live(answer["admitted"]["session"].as_str().expect("a session"));
     }
     assert_eq!(running.snapshot()["sessions_by_tenant"]["capped"], 3);
     let ended = admitted[0].1["admitted"]["session"].as_str().expect("a session");
