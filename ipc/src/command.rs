@@ -127,8 +127,9 @@ pub struct Application {
     /// The zygote has loaded it already (`load_app = "zygote"`).
     pub loaded: bool,
     /// The host is only to say which agents there are, and what of the script's settings is not in force: it gets no
-    /// session, and placeholders stand for keys that are not there.
-    pub inspect: bool,
+    /// session, and placeholders stand for keys that are not there. What is in force, as JSON text without secrets; `None`
+    /// for a host that serves.
+    pub inspect: Option<String>,
 }
 
 /// What a host needs to serve its tenant. Secrets travel here and nowhere else.

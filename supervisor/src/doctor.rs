@@ -19,7 +19,7 @@ pub fn report(config: &Config, walls: &Walls, zygotes: &[ZygoteRow], control: Op
         pid: control.map(|_| std::process::id()),
         kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
         uid: rustix::process::geteuid().as_raw(),
-        config: config.source.as_ref().map_or_else(|| "defaults".to_owned(), |path| path.display().to_string()),
+        config: config.name().to_owned(),
         control_socket: socket(control.map(Control::socket)),
         top_socket: socket(control.and_then(Control::top_socket)),
         walls: control::forecast(&walls.forecast(&spec), &spec.require),

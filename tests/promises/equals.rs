@@ -1,6 +1,7 @@
 //! What one process can do to an equal, a host cannot: not to the supervisor, not to a sibling.
 
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
 use std::os::unix::net::UnixListener;
 use std::process::{Child, Command, Stdio};
 
@@ -33,8 +34,7 @@ fn without_a_wall_every_attack_works() {
     let dir = tempfile::tempdir().expect("directory");
     let _listener = UnixListener::bind(dir.path().join("control.sock")).expect("listen");
     std::fs::write(dir.path().join("control.token"), "token").expect("write");
-    let decoy = || Command::new("/bin/sleep").arg("600").stdin(Stdio::null()).spawn().expect("a decoy");
-    let (mut one, mut other): (Child, Child) = (decoy(), decoy());
+    let (mut one, mut other) = (decoy(), decoy());
     let output = Command::new("/bin/sh")
         .args(["-c", "exec \"$@\" 3>&1", "sh", ATTACK, "equals"])
         .args([one.id().to_string(), other.id().to_string()])
@@ -48,6 +48,16 @@ fn without_a_wall_every_attack_works() {
         let line = lines.iter().find(|line| line["name"] == attack).unwrap_or_else(|| panic!("{attack}: not tried"));
         assert_eq!(line["data"]["worked"], true, "{line}");
     }
+}
+
+/// A process that has begun its work: one that still loads its libraries would end at the first attack.
+fn decoy() -> Child {
+    let mut decoy =
+        Command::new("/bin/cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("start a decoy");
+    let (stdin, stdout) = (decoy.stdin.as_mut().expect("its input"), decoy.stdout.as_mut().expect("its output"));
+    stdin.write_all(b"?").expect("ask it");
+    stdout.read_exact(&mut [0]).expect("hear from it");
+    decoy
 }
 
 fn every_attack_fails(user: User, more: &str) {

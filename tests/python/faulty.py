@@ -5,6 +5,7 @@ Owns: faults of a session, one an agent. Never: a fault at import; those are scr
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import logging
 import os
@@ -27,7 +28,14 @@ class Faulty(Agent):
 
 
 class Fine(Faulty):
-    """Does nothing wrong, for the sessions beside the others."""
+    """Does nothing wrong, and says hello."""
+
+
+class Waits(Faulty):
+    """Does nothing wrong, for as long as it is let."""
+
+    async def on_enter(self) -> None:
+        await asyncio.Event().wait()
 
 
 class Unbuildable(Faulty):
@@ -49,6 +57,7 @@ class Exits(Faulty):
 
 class ExitsAtOnce(Faulty):
     async def on_enter(self) -> None:
+        print("the licence is over: 4711", file=sys.stderr, flush=True)
         os._exit(4)
 
 
@@ -66,10 +75,12 @@ class Blocks(Faulty):
 
 
 class Stutters(Faulty):
-    """Blocks the loop for 300 ms, once."""
+    """Blocks the loop for 300 ms, once, and then waits."""
 
     async def on_enter(self) -> None:
+        await asyncio.sleep(0.3)
         time.sleep(0.3)
+        await asyncio.Event().wait()
 
 
 class Hoards(Faulty):
@@ -81,27 +92,23 @@ class Hoards(Faulty):
             hoard.append(bytearray(os.urandom(1 << 16) * 256))
 
 
-class Dirties(Faulty):
-    """Rewrites every page that it inherited: the interpreter's, the frameworks', the models'."""
-
-    async def on_enter(self) -> None:
-        with open("/proc/self/maps") as maps:
-            areas = [line.split() for line in maps]
-        for area in areas:
-            if area[1].startswith("rw") and (len(area) < 6 or area[5] == "[heap]"):
-                start, end = (int(bound, 16) for bound in area[0].split("-"))
-                for page in range(start, end, 4096):
-                    byte = ctypes.c_ubyte.from_address(page)
-                    byte.value = byte.value
-        log.warning("dirtied")
-
-
 class Reads(Faulty):
     """Reads a file that no wall grants."""
 
     async def on_enter(self) -> None:
-        with open("/var/log/dpkg.log") as file:
+        with open(os.environ["OUTSIDE"]) as file:
             file.read(1)
+
+
+class ReadsDeep(Faulty):
+    """The same within a library that has an error of its own for it."""
+
+    async def on_enter(self) -> None:
+        try:
+            with open(os.environ["OUTSIDE"]) as file:
+                file.read(1)
+        except OSError as error:
+            raise RuntimeError("the voice model is broken") from error
 
 
 class ReadsDotenv(Faulty):
@@ -121,14 +128,12 @@ class Tells(Faulty):
             print(f"out {name}={value}", flush=True)
 
 
-class Counts(Faulty):
-    """Tells its threads, its sockets and its next random numbers."""
+class Draws(Faulty):
+    """Tells its next random numbers."""
 
     async def on_enter(self) -> None:
-        log.warning("threads %s", " ".join(sorted(_thread(task) for task in os.listdir("/proc/self/task"))))
-        links = [os.readlink(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd") if _stands(name)]
-        log.warning("sockets %d", sum(link.startswith("socket:") for link in links))
-        log.warning("random %d %d", random.getrandbits(62), int(np.random.randint(1 << 62, dtype=np.int64)))
+        drawn = random.getrandbits(62), int(np.random.randint(1 << 62, dtype=np.int64))
+        log.warning("drew %d and %d", *drawn)
 
 
 class Listens(Faulty):
@@ -138,18 +143,10 @@ class Listens(Faulty):
         socket.socket(socket.AF_UNIX)
 
 
-def _thread(task: str) -> str:
-    with open(f"/proc/self/task/{task}/comm") as comm:
-        return comm.read().strip()
-
-
-def _stands(name: str) -> bool:
-    return os.path.islink(f"/proc/self/fd/{name}")
-
-
 pool = AgentPool(
     agents={
         "fine": Fine,
+        "waits": Waits,
         "unbuildable": Unbuildable,
         "raises": Raises,
         "exits": Exits,
@@ -158,11 +155,11 @@ pool = AgentPool(
         "blocks": Blocks,
         "stutters": Stutters,
         "hoards": Hoards,
-        "dirties": Dirties,
         "reads": Reads,
+        "reads-deep": ReadsDeep,
         "reads-dotenv": ReadsDotenv,
         "tells": Tells,
-        "counts": Counts,
+        "draws": Draws,
         "listens": Listens,
     },
     default_stt=fake_voice.STT(),

@@ -7,7 +7,7 @@ from livekit.agents import Agent, AgentServer, AgentSession, JobContext, cli
 server = AgentServer()
 
 
-@server.rtc_session()
+@server.rtc_session(agent_name="inference")
 async def entrypoint(ctx: JobContext) -> None:
     session: AgentSession[None] = AgentSession(llm="openai/gpt-4o")
     await session.start(agent=Agent(instructions="You infer."), room=ctx.room)

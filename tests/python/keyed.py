@@ -6,8 +6,14 @@ from livekit.agents import Agent
 from livekit.plugins import openai
 from openrtc import AgentPool
 
+
+class Plain(Agent):
+    def __init__(self) -> None:
+        super().__init__(instructions="You are plain.")
+
+
 pool = AgentPool(
-    agents={"keyed": Agent},
+    agents={"keyed": Plain},
     default_stt=openai.STT(),
     default_llm=openai.LLM(model="gpt-4o-mini"),
     default_tts=openai.TTS(),

@@ -12,7 +12,7 @@ def prewarm(proc: JobProcess) -> None:
 server = AgentServer(setup_fnc=prewarm)
 
 
-@server.rtc_session()
+@server.rtc_session(agent_name="prewarm-raises")
 async def entrypoint(ctx: JobContext) -> None:
     await ctx.connect()
 

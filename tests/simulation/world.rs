@@ -2,12 +2,12 @@
 //!
 //! Owns: the choice of what happens next. Never: judges; the model does.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use fastrand::Rng;
-use openrtc_ipc::{EndStatus, HostId, SessionId, SetupStep};
+use openrtc_ipc::{AgentName, EndStatus, HostId, SessionId, SetupStep};
 use openrtc_policy::bounds::RESERVATION_TTL_MS;
-use openrtc_policy::{Event, Exit, HostEvent, Intent, Moment, OperatorEvent, Policy, SetupFailure};
+use openrtc_policy::{Event, Exit, HostEvent, HostPlan, Intent, Moment, OperatorEvent, Policy, SetupFailure};
 
 use crate::agency;
 use crate::model::{Model, Stage};
@@ -33,6 +33,8 @@ pub(crate) struct World {
     dispatches: u64,
     /// Words of hosts that were lost, or will be heard once more.
     echoes: VecDeque<(HostId, HostEvent)>,
+    /// Sessions whose application chose an agent that it may not run: if their end is heard, it is the tenant's failure.
+    astray: BTreeSet<SessionId>,
 }
 
 impl World {
@@ -40,7 +42,16 @@ impl World {
         let rules = agency::rules(&mut rng);
         let policy = Policy::new(rules.clone(), rng.u32(..));
         let model = Model::new(rules, faults != Faults::Any);
-        Self { rng, faults, policy, model, now: Moment(0), dispatches: 0, echoes: VecDeque::new() }
+        Self {
+            rng,
+            faults,
+            policy,
+            model,
+            now: Moment(0),
+            dispatches: 0,
+            echoes: VecDeque::new(),
+            astray: BTreeSet::new(),
+        }
     }
 
     /// Something happens, and everything is checked.
@@ -207,12 +218,28 @@ impl World {
     /// A word that was lost is heard late, or one that was heard is heard again.
     fn echo(&mut self) {
         match self.echoes.pop_front() {
-            Some((host, event)) => {
+            Some((host, event)) if self.may_be_said(host, &event) => {
                 self.blame_for(host, &event);
                 self.send(Event::Host(host, event));
             }
-            None => self.send(Event::Tick),
+            Some(_) | None => self.send(Event::Tick),
         }
+    }
+
+    /// Whether a host may say this where no tenant does wrong: its router chooses among the agents that it may run.
+    fn may_be_said(&self, host: HostId, event: &HostEvent) -> bool {
+        match event {
+            HostEvent::SessionRerouted(_, agent) => self.faults == Faults::Any || self.may_run(host, agent),
+            _ => true,
+        }
+    }
+
+    fn may_run(&self, host: HostId, agent: &AgentName) -> bool {
+        let (Some(process), rules) = (self.model.processes.get(&host), &self.model.rules) else { return false };
+        let HostPlan { tenant, runtime, .. } = &process.plan;
+        let known = rules.agents.get(agent).is_some_and(|rules| rules.runtime == *runtime);
+        let allowed = rules.tenants.get(tenant).and_then(|rules| rules.allowed_agents.as_ref());
+        known && allowed.is_none_or(|allowed| allowed.contains(agent))
     }
 
     fn talk(&mut self, host: HostId) {
@@ -227,6 +254,9 @@ impl World {
             4 => HostEvent::SessionRerouted(session, agency::any_agent(&mut self.rng)),
             _ => HostEvent::SessionEnded { session, status: self.end_status(), error: None, denied: None },
         };
+        if !self.may_be_said(host, &event) {
+            return self.send(Event::Tick);
+        }
         self.blame_for(host, &event);
         self.say(host, event);
     }
@@ -242,9 +272,17 @@ impl World {
     /// The books of who failed: an upper bound, so a failure that policy never hears of may stand in them.
     fn blame_for(&mut self, host: HostId, event: &HostEvent) {
         let Some(process) = self.model.processes.get(&host) else { return };
-        if let HostEvent::SessionEnded { status: EndStatus::Failed, .. } = event {
-            let tenant = process.plan.tenant.clone();
-            self.model.blame_tenant(&tenant, self.now);
+        let tenant = process.plan.tenant.clone();
+        match event {
+            HostEvent::SessionRerouted(session, agent) if !self.may_run(host, agent) => {
+                self.astray.insert(*session);
+            }
+            HostEvent::SessionEnded { session, status, .. }
+                if *status == EndStatus::Failed || self.astray.contains(session) =>
+            {
+                self.model.blame_tenant(&tenant, self.now);
+            }
+            _ => {}
         }
     }
 

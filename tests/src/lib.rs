@@ -6,9 +6,11 @@ pub mod http;
 pub mod livekit_server;
 pub mod product;
 pub mod python;
+pub mod shared;
 pub mod supervisor;
 pub mod wait;
 
 pub use product::binary;
+pub use shared::{Lent, Shared};
 pub use supervisor::{Running, Setup, User};
 pub use wait::until;

@@ -263,6 +263,18 @@ impl Running {
         })
     }
 
+    /// Waits until a session runs on its host.
+    #[track_caller]
+    pub fn live(&self, session: &str) {
+        until("the session runs", || {
+            let events = self.events();
+            let of_session =
+                |kind: &str| events.iter().find(|event| event["session_id"] == session && event["kind"] == kind);
+            assert_eq!(of_session("session_end"), None, "it ended");
+            of_session("session_start").map(|_| ())
+        });
+    }
+
     /// What the observers' file holds so far; the test's configuration must name `DIR/state/events.jsonl`.
     pub fn events(&self) -> Vec<Value> {
         let text = fs::read_to_string(self.dir.path().join("state/events.jsonl")).unwrap_or_default();

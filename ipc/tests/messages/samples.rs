@@ -93,7 +93,7 @@ fn configure() -> Configure {
         application: Some(Application {
             target: ApplicationTarget::Script("/srv/agency/main.py".into()),
             loaded: false,
-            inspect: false,
+            inspect: Some(r#"{"wall":{"pids_max":512}}"#.into()),
         }),
     }
 }

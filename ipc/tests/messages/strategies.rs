@@ -85,7 +85,11 @@ fn application() -> impl Strategy<Value = Application> {
             attribute
         }),
     ];
-    (target, any::<bool>(), any::<bool>()).prop_map(|(target, loaded, inspect)| Application { target, loaded, inspect })
+    (target, any::<bool>(), option::of(text())).prop_map(|(target, loaded, inspect)| Application {
+        target,
+        loaded,
+        inspect,
+    })
 }
 
 fn call() -> impl Strategy<Value = Call> {

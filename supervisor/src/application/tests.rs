@@ -135,46 +135,49 @@ fn a_missing_application_is_told_with_its_place() {
     assert!(error.is_usage() && error.to_string().contains("gone.py does not exist"), "{error}");
 }
 
+/// What is found in a script that says all that a pool can say.
+fn talkative_pool() -> Json {
+    json!({
+        "agents": [{ "name": "support", "at": "main.py:20" }, { "name": "sales", "at": "main.py:30" }],
+        "agents_complete": true,
+        "settings": [
+            setting("max_concurrent_sessions", json!(200)), setting("drain_timeout", json!(60)),
+            setting("memory_limit_mb", json!(512.0)), setting("enable_tenant_circuit_breaker", json!(true)),
+            setting("tenant_circuit_cooldown_s", json!(45.5)), setting("memory_warn_mb", Json::Null),
+            setting("deployment_version", json!("v1\"\n[tenants.evil]")), setting("port", json!(8082)),
+        ],
+        "agent_caps": [{ "agent": "support", "max_sessions": 30, "at": "main.py:20" }],
+        "tenants": [
+            {
+                "id": "acme-corp", "at": "main.py:20", "max_sessions": 50,
+                "providers": {
+                    "llm": { "plugin": "openai", "at": "x", "arguments": { "model": "gpt-4o", "temperature": 0.2 } },
+                    "stt": { "plugin": "deepgram", "at": "x", "arguments": { "model": "nova-3" } },
+                    "tts": { "inference": "cartesia/sonic", "at": "x" },
+                },
+                "keys": [
+                    { "plugin": "openai", "variable": "ACME_OPENAI", "at": "main.py:22" },
+                    { "plugin": "deepgram", "variable": null, "at": "main.py:23" },
+                    { "plugin": "openai", "variable": "ACME_OTHER", "at": "main.py:24" },
+                ],
+            },
+            { "id": "7up", "at": "main.py:20", "max_sessions": 0, "providers": {},
+              "keys": [{ "plugin": "elevenlabs", "variable": null, "at": "main.py:25" }] },
+            { "id": "no id", "at": "main.py:20", "max_sessions": 3, "providers": {}, "keys": [] },
+        ],
+        "router": {
+            "at": "main.py:11", "otherwise": null, "exact": true,
+            "rules": [{ "when": { "tenant": "acme-corp", "plan": "pro", "tier": 2 }, "agent": "sales", "at": "main.py:12" }],
+        },
+        "unturned": [{ "at": "main.py:40", "what": "tenant_config['x']: it is\ncomputed" }],
+        "literal_keys": ["main.py:23", "main.py:30"],
+    })
+}
+
 #[test]
 fn what_a_pool_says_is_written_and_loads() {
-    let (text, config, missing) = Folder::new().import(
-        json!({
-            "agents": [{ "name": "support", "at": "main.py:20" }, { "name": "sales", "at": "main.py:30" }],
-            "agents_complete": true,
-            "settings": [
-                setting("max_concurrent_sessions", json!(200)), setting("drain_timeout", json!(60)),
-                setting("memory_limit_mb", json!(512.0)), setting("enable_tenant_circuit_breaker", json!(true)),
-                setting("tenant_circuit_cooldown_s", json!(45.5)), setting("memory_warn_mb", Json::Null),
-                setting("deployment_version", json!("v1\"\n[tenants.evil]")), setting("port", json!(8082)),
-            ],
-            "agent_caps": [{ "agent": "support", "max_sessions": 30, "at": "main.py:20" }],
-            "tenants": [
-                {
-                    "id": "acme-corp", "at": "main.py:20", "max_sessions": 50,
-                    "providers": {
-                        "llm": { "plugin": "openai", "at": "x", "arguments": { "model": "gpt-4o", "temperature": 0.2 } },
-                        "stt": { "plugin": "deepgram", "at": "x", "arguments": { "model": "nova-3" } },
-                        "tts": { "inference": "cartesia/sonic", "at": "x" },
-                    },
-                    "keys": [
-                        { "plugin": "openai", "variable": "ACME_OPENAI", "at": "main.py:22" },
-                        { "plugin": "deepgram", "variable": null, "at": "main.py:23" },
-                        { "plugin": "openai", "variable": "ACME_OTHER", "at": "main.py:24" },
-                    ],
-                },
-                { "id": "7up", "at": "main.py:20", "max_sessions": 0, "providers": {},
-                  "keys": [{ "plugin": "elevenlabs", "variable": null, "at": "main.py:25" }] },
-                { "id": "no id", "at": "main.py:20", "max_sessions": 3, "providers": {}, "keys": [] },
-            ],
-            "router": {
-                "at": "main.py:11", "otherwise": null, "exact": true,
-                "rules": [{ "when": { "tenant": "acme-corp", "plan": "pro", "tier": 2 }, "agent": "sales", "at": "main.py:12" }],
-            },
-            "unturned": [{ "at": "main.py:40", "what": "tenant_config['x']: it is\ncomputed" }],
-            "literal_keys": ["main.py:23", "main.py:30"],
-        }),
-        &[("OPENAI_API_KEY", "sk-canary"), ("ACME_OPENAI", "sk-canary")],
-    );
+    let (text, config, missing) =
+        Folder::new().import(talkative_pool(), &[("OPENAI_API_KEY", "sk-canary"), ("ACME_OPENAI", "sk-canary")]);
     let tenant = |id: &str| TenantId::parse(id).unwrap();
     let agent = |name: &str| AgentName::parse(name).unwrap();
     let rules = &config.rules;

@@ -139,7 +139,7 @@ fn unfit_interpreters(config: &Config) -> Result<Vec<ConfigFault>, CliError> {
         HostProgram { path: "/proc/self/exe".into(), built_in: LaunchArguments::default(), runtimes: BTreeMap::new() };
     let spawner = Spawner::start(program).map_err(RunError::Spawner)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CliError::Start)?;
-    let source = config.source.as_ref().map_or_else(|| "defaults".to_owned(), |path| path.display().to_string());
+    let source = config.name().to_owned();
     let mut faults = Vec::new();
     for (name, python) in runtimes {
         let Err(error) = runtime.block_on(Interpreter::ask(&spawner, name, &python.interpreter)) else { continue };

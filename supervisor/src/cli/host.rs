@@ -66,7 +66,8 @@ fn tone(state: &str) -> Tone {
 }
 
 fn table(hosts: &[Host]) -> Table {
-    let mut table = Table::new().fixed("HOST").yielding("TENANT").yielding("RUNTIME").fixed("STATE").number("PID");
+    let mut table =
+        Table::new().fixed("HOST").yielding("TENANT").yielding("RUNTIME").fixed("STATE").fixed("SPAWN").number("PID");
     table = table.number("SESS").number("MEM").number("CPU%").number("PROCS").yielding("WALLS");
     for host in hosts {
         let stand = host.walls.iter().filter(|wall| wall.strength != openrtc_control_api::Strength::Absent).count();
@@ -75,6 +76,7 @@ fn table(hosts: &[Host]) -> Table {
             (&host.tenant).into(),
             (&host.runtime).into(),
             Cell::toned(&host.state, tone(&host.state)),
+            how(host),
             units::or_dash(host.pid).into(),
             host.sessions.len().to_string().into(),
             units::bytes(host.memory_bytes).into(),
@@ -84,6 +86,15 @@ fn table(hosts: &[Host]) -> Table {
         ]);
     }
     table
+}
+
+/// `zygote` or `cold`; `host show` says why.
+fn how(host: &Host) -> Cell {
+    match host.spawned_by.as_deref().and_then(|how| how.split(' ').next()) {
+        Some("zygote") => "zygote".into(),
+        Some(how) => Cell::toned(how, Tone::Warn),
+        None => "-".into(),
+    }
 }
 
 fn account(host: &Host) -> String {

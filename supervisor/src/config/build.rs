@@ -22,7 +22,7 @@ use super::supervisor::SupervisorFile;
 use super::tenants::{self, Tenant, TenantFile};
 use super::tree::Origin;
 use super::walls::WallLayer;
-use super::{Config, FoundVariables, livekit, python, variables};
+use super::{Config, FoundVariables, livekit, plugins, python, variables};
 
 /// Names known, rules and the rest. `None` where a fault leaves nothing to go on with.
 pub(super) fn build(
@@ -85,13 +85,24 @@ pub(super) fn build(
         wall: file.wall,
         base_env: variables::base(environment),
         found: FoundVariables::default(),
+        keys_here: BTreeMap::new(),
         origin: origin.clone(),
         awaited,
     };
     let named = config.variables_named();
     let found = environment.iter().filter(|(name, _)| named.contains(*name));
     config.found = FoundVariables(found.map(|(name, value)| (name.clone(), value.clone())).collect());
+    config.keys_here = keys_here(&config, environment);
     Some(config)
+}
+
+/// The variables of keys that are set: of the plugins known, and of those that the file names.
+fn keys_here(config: &Config, environment: &Environment) -> BTreeMap<String, String> {
+    let named = config.tenants.values().flat_map(|tenant| tenant.api_keys.keys()).chain(config.default_keys.keys());
+    let named = named.map(|plugin| (plugins::key_variable(plugin), plugin.clone()));
+    let known = plugins::key_variables().map(|(plugin, variable)| (variable, plugin.to_owned()));
+    let is_set = |variable: &str| environment.get(variable).is_some_and(|value| !value.is_empty());
+    named.chain(known).filter(|(variable, _)| is_set(variable)).collect()
 }
 
 fn runtime_name(name: &Spot<String>) -> Option<RuntimeName> {

@@ -105,6 +105,7 @@ pub struct Config {
     wall: WallLayer,
     base_env: Vec<(String, String)>,
     found: FoundVariables,
+    keys_here: BTreeMap<String, String>,
     origin: Origin,
     awaited: Awaited,
 }
@@ -134,6 +135,11 @@ impl Config {
     /// as for a file, and the request's own file is not.
     pub fn generated(text: &str, name: &str, dir: &Path, request: &LoadRequest) -> Result<Self, ConfigFaults> {
         load::generated(text, name, dir, request)
+    }
+
+    /// Where it came from, for a person: a path, or the application it was made for.
+    pub fn name(&self) -> &str {
+        &self.origin.source.name
     }
 
     /// The walls asked for around a host: `[wall]`, over it the runtime's, over that the tenant's. A tenant that is not
@@ -285,6 +291,12 @@ impl Config {
     /// `[runtimes.X.env]`: name, key path and value.
     pub(crate) fn env_of_runtime(&self, runtime: &RuntimeName) -> impl Iterator<Item = (&str, &str, &Variable)> {
         self.runtimes.get(runtime).into_iter().flat_map(|runtime| references(&runtime.env))
+    }
+
+    /// Variables of the supervisor's environment that a plugin reads a key from, by name, with the plugin; given to hosts
+    /// or not.
+    pub(crate) fn keys_here(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.keys_here.iter().map(|(variable, plugin)| (variable.as_str(), plugin.as_str()))
     }
 
     /// A variable of the supervisor's environment that a reference names.

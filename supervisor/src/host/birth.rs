@@ -1,6 +1,6 @@
 //! From a newborn process to a host that is ready: the dialogue in which its walls go up.
 //!
-//! Owns: the order hello → raise → lockdown → attest → green light → configure → ready, and naming the step that
+//! Owns: the order hello and raise → lockdown → attest → green light → configure → ready, and naming the step that
 //! failed. Never: sends a secret, or the green light, before every required wall was attested (law 3).
 
 use std::sync::PoisonError;
@@ -56,11 +56,10 @@ pub struct Born {
 
 /// Brings up one newborn.
 pub async fn bring_up(task: &HostTask, link: &mut Link, purpose: Purpose) -> Result<Born, HostFault> {
-    hello(link).await?;
-    let lockdown = raise(task).await?;
+    let lockdown = greet(task, link).await?;
     link.phase = Phase::Greeted;
     welcome(task, link, Some(lockdown.clone()))?;
-    let mut reports = launched(link).await?;
+    let mut reports = launched(task, link).await?;
     // How it was made is ours to say, not the host's.
     reports.retain(|report| report.wall != Wall::Zygote);
     reports.push(task.record.zygote_wall());
@@ -74,6 +73,18 @@ pub async fn bring_up(task: &HostTask, link: &mut Link, purpose: Purpose) -> Res
     let agents = ready(task, link).await?;
     link.phase = Phase::Serving;
     Ok(Born { agents, grants })
+}
+
+/// Its hello, and what is raised from outside. A fork is all that it will be before its hello comes, so that both can go on
+/// at once: entering a cgroup may wait for a grace period of the kernel, and CPython has work of its own after a fork. What
+/// is exec'd instead is measured when it has said hello.
+async fn greet(task: &HostTask, link: &mut Link) -> Result<Lockdown, HostFault> {
+    if task.record.how != How::Zygote {
+        hello(link).await?;
+        return raise(task).await;
+    }
+    let (greeted, raised) = tokio::join!(hello(link), raise(task));
+    greeted.and(raised)
 }
 
 async fn hello(link: &mut Link) -> Result<(), HostFault> {
@@ -108,10 +119,12 @@ async fn raise(task: &HostTask) -> Result<Lockdown, HostFault> {
     .await
 }
 
-async fn launched(link: &mut Link) -> Result<Vec<WallReport>, HostFault> {
+async fn launched(task: &HostTask, link: &mut Link) -> Result<Vec<WallReport>, HostFault> {
     match link.report().await? {
         Report::Launched { walls } => Ok(walls),
-        Report::SetupFailed { step, errno, detail } => Err(setup(step, errno, detail, true)),
+        Report::SetupFailed { step, errno, detail } => {
+            Err(HostFault::Setup(task.setup_failed(step, errno, &detail, true)))
+        }
         _ => Err(LinkFault::Violation { kind: "phase" }.into()),
     }
 }
@@ -141,7 +154,9 @@ async fn proceed(task: &HostTask, link: &mut Link) -> Result<(), HostFault> {
     match link.report().await? {
         Report::Hello(hello) if hello.protocol == PROTOCOL => Ok(welcome(task, link, None)?),
         Report::Hello(_) => Err(LinkFault::Violation { kind: "version" }.into()),
-        Report::SetupFailed { step, errno, detail } => Err(setup(step, errno, detail, false)),
+        Report::SetupFailed { step, errno, detail } => {
+            Err(HostFault::Setup(task.setup_failed(step, errno, &detail, false)))
+        }
         _ => Err(LinkFault::Violation { kind: "phase" }.into()),
     }
 }
@@ -167,7 +182,9 @@ async fn ready(task: &HostTask, link: &mut Link) -> Result<Vec<AgentName>, HostF
         match link.report().await? {
             Report::Ready { agents } => return Ok(agents),
             Report::Log { level, message } => task.log(level, &message),
-            Report::SetupFailed { step, errno, detail } => return Err(setup(step, errno, detail, false)),
+            Report::SetupFailed { step, errno, detail } => {
+                return Err(HostFault::Setup(task.setup_failed(step, errno, &detail, false)));
+            }
             Report::Pong { .. } => {}
             _ => return Err(LinkFault::Violation { kind: "phase" }.into()),
         }

@@ -11,10 +11,12 @@
 pub mod birth;
 pub mod death;
 pub mod denied;
+pub mod last_words;
 pub mod life;
 pub mod line;
 pub mod link;
 pub mod liveness;
+pub mod missing_key;
 pub mod morgue;
 pub mod order;
 pub mod output;

@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, sleep_until};
 
+use super::last_words::LastWords;
 use super::line::LineCutter;
 use super::rate::TokenBucket;
 use super::record::HostRecord;
@@ -54,7 +55,7 @@ impl OutputReader {
     ) -> io::Result<OutputTail> {
         let stdout = Pipe::new(stdout, LineSource::Stdout)?;
         let stderr = Pipe::new(stderr, LineSource::Stderr)?;
-        let last_stderr = Arc::new(Mutex::new(Vec::new()));
+        let last_stderr = Arc::new(Mutex::new(LastWords::default()));
         let tail_of = (Arc::clone(&last_stderr), Arc::clone(&redactor));
         let (finish, finishing) = oneshot::channel();
         let sink = Sink::new(stamp, redactor, fanout, record, last_stderr);
@@ -66,7 +67,7 @@ impl OutputReader {
 /// The end of a host's output, for its death report. Dropped, it ends the reading.
 #[derive(Debug)]
 pub struct OutputTail {
-    last_stderr: Arc<Mutex<Vec<u8>>>,
+    last_stderr: Arc<Mutex<LastWords>>,
     redactor: Arc<Redactor>,
     finish: oneshot::Sender<()>,
     task: JoinHandle<()>,
@@ -90,8 +91,8 @@ impl OutputTail {
     }
 }
 
-fn shown_last(last_stderr: &Mutex<Vec<u8>>, redactor: &Redactor) -> Option<String> {
-    let raw = last_stderr.lock().unwrap_or_else(PoisonError::into_inner).clone();
+fn shown_last(last_stderr: &Mutex<LastWords>, redactor: &Redactor) -> Option<String> {
+    let raw = last_stderr.lock().unwrap_or_else(PoisonError::into_inner).text().to_vec();
     (!raw.is_empty()).then(|| shown(&String::from_utf8_lossy(&raw), redactor, ERROR_BYTES_MAX))
 }
 
@@ -213,7 +214,7 @@ struct Sink {
     redactor: Arc<Redactor>,
     fanout: Fanout,
     record: Arc<HostRecord>,
-    last_stderr: Arc<Mutex<Vec<u8>>>,
+    last_stderr: Arc<Mutex<LastWords>>,
     bytes: TokenBucket,
     lines: TokenBucket,
     /// Of standard output, of standard error.
@@ -230,7 +231,7 @@ impl Sink {
         redactor: Arc<Redactor>,
         fanout: Fanout,
         record: Arc<HostRecord>,
-        last_stderr: Arc<Mutex<Vec<u8>>>,
+        last_stderr: Arc<Mutex<LastWords>>,
     ) -> Self {
         let now = Instant::now();
         Self {
@@ -259,9 +260,8 @@ impl Sink {
             return;
         }
         if source == LineSource::Stderr {
-            let mut last = self.last_stderr.lock().unwrap_or_else(PoisonError::into_inner);
-            last.clear();
-            last.extend_from_slice(&raw[..raw.len().min(ERROR_BYTES_MAX + self.redactor.longest() + 1)]);
+            let bytes_max = ERROR_BYTES_MAX + self.redactor.longest() + 1;
+            self.last_stderr.lock().unwrap_or_else(PoisonError::into_inner).hear(raw, bytes_max);
         }
         let now = self.now;
         let length = raw.len() as u64;

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use openrtc_ipc::{AgentName, Command, EndStatus, FileGrant, Report, SessionEvent, SessionId};
-use openrtc_policy::HostEvent;
 use openrtc_policy::bounds::{ERROR_BYTES_MAX, REPORTS_PER_S};
+use openrtc_policy::{HostEvent, Intent};
 use tokio::sync::mpsc;
 
 use super::birth::HostFault;
@@ -30,6 +30,7 @@ pub struct Service {
     sessions: BTreeMap<SessionId, AgentName>,
     liveness: Liveness,
     telemetry_rate: TokenBucket,
+    told_to_drain: bool,
 }
 
 impl Service {
@@ -41,6 +42,7 @@ impl Service {
             liveness: Liveness::new(heartbeat, config.rules.unresponsive_warn_ms),
             telemetry_rate: TokenBucket::new(REPORTS_PER_S, Instant::now()),
             sessions: BTreeMap::new(),
+            told_to_drain: false,
             grants,
             task,
         }
@@ -84,7 +86,10 @@ impl Service {
             Order::EndSession(session, reason) => {
                 link.command(&Command::EndSession { session, reason: reason.to_owned() }, Vec::new())
             }
-            Order::Drain => link.command(&Command::Drain, Vec::new()),
+            Order::Drain => {
+                self.told_to_drain = true;
+                link.command(&Command::Drain, Vec::new())
+            }
             Order::Shutdown => {
                 let grace_ms = self.task.context.config().rules.terminate_grace_ms;
                 link.command(&Command::Shutdown { grace_ms }, Vec::new())
@@ -123,7 +128,13 @@ impl Service {
                     }
                 }
             }
-            Report::Bye { .. } => self.tell(HostEvent::Leaving).await?,
+            Report::Bye { .. } => {
+                // It may be gone before policy, which hears of its last session's end only now, can tell it to go.
+                if self.told_to_drain && self.sessions.is_empty() {
+                    self.task.record.intend(Intent::Drained);
+                }
+                self.tell(HostEvent::Leaving).await?;
+            }
             Report::Hello(_) | Report::Launched { .. } | Report::SetupFailed { .. } | Report::Ready { .. } => {
                 return Err(LinkFault::Violation { kind: "phase" }.into());
             }
@@ -150,7 +161,7 @@ impl Service {
             denied = error.as_deref().and_then(|error| denied::path(error, &self.grants)).map(str::to_owned);
             error = error.map(|error| match &denied {
                 Some(path) => denied::with_remedy(&error, path),
-                None => error,
+                None => self.task.with_missing_key(error),
             });
         }
         Ok(self.tell(HostEvent::SessionEnded { session, status, error, denied }).await?)

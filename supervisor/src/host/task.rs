@@ -5,12 +5,13 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use openrtc_ipc::{LogLevel, WallSpec};
-use openrtc_policy::HostPlan;
+use openrtc_ipc::{LogLevel, SetupStep, WallSpec};
+use openrtc_policy::bounds::ERROR_BYTES_MAX;
+use openrtc_policy::{HostPlan, SetupFailure};
 
-use super::HostContext;
 use super::record::HostRecord;
 use super::redact::Redactor;
+use super::{HostContext, missing_key};
 use crate::observer::{LineSource, Stamp, Told};
 use crate::spawn::{How, Process};
 use crate::telemetry::unix_ms;
@@ -55,6 +56,18 @@ impl HostTask {
             process,
             record,
         }
+    }
+
+    /// An error, completed where it is for want of a key that the supervisor has.
+    pub fn with_missing_key(&self, error: String) -> String {
+        let HostTask { context, plan, .. } = self;
+        missing_key::completed(&context.config(), &context.vault, &plan.tenant, &plan.runtime, error)
+    }
+
+    /// A failure of its set-up in the host's own words, without its secrets.
+    pub fn setup_failed(&self, step: SetupStep, errno: i32, detail: &str, retry: bool) -> SetupFailure {
+        let detail = self.with_missing_key(self.redactor.redact_cut(detail, ERROR_BYTES_MAX).into_owned());
+        SetupFailure { step, errno, detail, retry }
     }
 
     /// A stamp for what the host says of itself, now.

@@ -56,7 +56,7 @@ impl Vault {
             secrets,
             work_dir: work_dir.to_owned(),
             terminate_grace_ms: config.rules.terminate_grace_ms,
-            application: application(config, runtime, false),
+            application: application(config, runtime, None),
         })
     }
 
@@ -90,8 +90,13 @@ impl Vault {
             secrets: Vec::new(),
             work_dir: work_dir.to_owned(),
             terminate_grace_ms: config.rules.terminate_grace_ms,
-            application: application(config, runtime, true),
+            application: application(config, runtime, Some(config.in_force(runtime).to_string())),
         })
+    }
+
+    /// Whether a host of this tenant and runtime has this variable in its environment.
+    pub fn gives(&self, config: &Config, tenant: &TenantId, runtime: &RuntimeName, variable: &str) -> bool {
+        self.variables(config, tenant, runtime, Path::new("/")).contains_key(variable)
     }
 
     /// The first secret that this host needs and that could not be had.
@@ -194,7 +199,7 @@ impl Vault {
 }
 
 /// The application of a Python runtime.
-fn application(config: &Config, runtime: &RuntimeName, inspect: bool) -> Option<Application> {
+fn application(config: &Config, runtime: &RuntimeName, inspect: Option<String>) -> Option<Application> {
     let python = config.runtime(runtime)?.python()?;
     Some(Application { target: python.target.clone(), loaded: python.load_app == LoadApp::Zygote, inspect })
 }

@@ -33,7 +33,7 @@ def adopt_channel() -> Channel:
     """Takes over the channel on descriptor 3 of a host that was started cold. Works once in a process."""
 
 def collapse_heap() -> int:
-    """Collapses the populated heap and anonymous maps into huge pages; the bytes collapsed, 0 where the kernel cannot."""
+    """Puts the populated heap and anonymous maps into huge pages; the bytes collapsed, 0 where the kernel cannot."""
 
 def atfork_libraries() -> list[str]:
     """Paths of the mapped libraries that register fork handlers, which a zygote's forks do not run."""
@@ -60,7 +60,7 @@ class Channel:
         """Says which agents are served. The socket does not block from then on."""
 
     def log(self, level: str, message: str) -> None:
-        """Sends a line of the host's own log ("debug", "info", "warn", "error"): before `ready` blocking, then offered."""
+        """A line of the host's own log ("debug", "info", "warn", "error"): before `ready` blocking, then offered."""
 
     def fileno(self) -> int:
         """The socket's descriptor."""

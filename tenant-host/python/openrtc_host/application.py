@@ -16,7 +16,7 @@ import sys
 import types
 from typing import Any, Protocol
 
-from openrtc_host import adapter, capture, settings
+from openrtc_host import adapter, capture, notices, settings
 from openrtc_host.livekit_session import LiveKitApplication
 from openrtc_host.openrtc_session import OpenRtcApplication
 from openrtc_host.providers import ConfigurationFault, inference_fault
@@ -62,7 +62,9 @@ class Loaded:
     def configure(self, configure: dict[str, Any]) -> None:
         """Takes what the supervisor says of this host's tenant."""
         self._application.configure(configure)
-        self.notices = settings.notices(self._subject, configure, self._name)
+        in_force = (configure.get("application") or {}).get("inspect")
+        if in_force is not None:
+            self.notices = notices.of(self._subject, configure, self._name, json.loads(in_force))
 
     async def run(self, session: SessionTask) -> None:
         """Runs one session to its end; raises what its entrypoint raised."""
@@ -87,7 +89,7 @@ def load(target: dict[str, Any], configure: dict[str, Any] | None) -> Loaded:
         capture.begin()
         loaded = _loaded_anew(target)
         _loaded[key] = loaded
-    if not application.get("inspect"):
+    if application.get("inspect") is None:
         try:
             loaded.prewarm()
         except Exception as error:

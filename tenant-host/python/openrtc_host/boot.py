@@ -151,7 +151,7 @@ def served(registered: list[str], configure: dict[str, Any]) -> list[str]:
     wrong = [agent for agent in registered if not _AGENT.fullmatch(agent)]
     wanted = [agent["name"] for agent in configure["agents"]]
     missing = [agent for agent in wanted if agent not in registered]
-    inspects = configure["application"]["inspect"]
+    inspects = configure["application"]["inspect"] is not None
     if not registered:
         fault = "registers no agent; give it one, with `pool.add(…)` for example"
     elif wrong:

@@ -156,7 +156,7 @@ def _load(plan: dict[str, Any]) -> dict[str, Any]:
             "terminate_grace_ms": 10_000,
             **plan["configure"],
             "work_dir": work_dir,
-            "application": {"target": target, "loaded": plan["load_app"] == "zygote", "inspect": True},
+            "application": {"target": target, "loaded": plan["load_app"] == "zygote", "inspect": "{}"},
         }
         configure["env"] = [*configure["env"], ["HOME", work_dir], ["TMPDIR", work_dir]]
         boot.apply_environment(configure, None)

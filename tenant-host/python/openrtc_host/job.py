@@ -8,7 +8,7 @@ entered ──entrypoint raised────────────────�
    ├──ctx.shutdown(), `ending`, room disconnected──► ending
    └──entrypoint returned──► mock room: idle, recording played out, the AgentSession closed ──► ending
                              call: joined no room for 10 s ──► ending
-ending: entrypoint, AgentSession, session-end hook, report ──► leaving: room, shutdown callbacks, clean-up
+ending: entrypoint, `on_enter`, AgentSession, session-end hook, report ──► leaving: room, shutdown callbacks, clean-up
         (a call leaves once its end is known to the server: `SessionTask.on_leave`)
 ```
 """
@@ -18,16 +18,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import json
 import logging
 import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from openrtc_host import adapter
+from openrtc_host.closing import CLOSE_S, Closing
 from openrtc_host.quiet import endpointing_max_s, expect_words, quiet
 from openrtc_host.seams import SessionTask
 from openrtc_host.seat import Seat, introduce
-from openrtc_host.steps import CLOSE_S, step
+from openrtc_host.stamp import as_object
 from openrtc_host.usage import Telemetry
 
 logger = logging.getLogger("openrtc_host")
@@ -82,6 +84,7 @@ class Job:
         self._output: Any = None
         self._is_heard = False
         self._live, self._returned, self._joined = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._entering: set[asyncio.Task[Any]] = set()
         self._introduction: asyncio.Task[None] | None = None
 
     # ---- what the adapter tells ----
@@ -112,9 +115,11 @@ class Job:
 
     def entered(self, task: asyncio.Task[Any]) -> None:
         """An agent's `on_enter` runs; upstream only logs what it raises."""
+        self._entering.add(task)
         task.add_done_callback(self._entered)
 
     def _entered(self, task: asyncio.Task[Any]) -> None:
+        self._entering.discard(task)
         error = None if task.cancelled() else task.exception()
         if error is not None and not self._failed.done():
             self._failed.set_result(error)
@@ -123,6 +128,8 @@ class Job:
         """OpenRTC's description of the session, as the supervisor stamped it (decision H3)."""
         known = self._session.info
         metadata = {**info.metadata, **known["metadata"], "tenant": known["tenant"]}
+        if "agent_config" in (job := as_object(self._seat.job.metadata) or {}):
+            metadata["agent_config"] = json.dumps(job["agent_config"], ensure_ascii=False)
         version = known["deployment_version"] or info.deployment_version
         return dataclasses.replace(
             info,
@@ -178,11 +185,9 @@ class Job:
             error = cancelled
             raise
         finally:
-            ended = SessionEnding(self._session.end_reason or "") if self._session.ending.is_set() else None
             error = error or self._verdict()
-            adapter.finish_openrtc(self.ctx, error or ended)
-            patience = 0.0 if isinstance(error, asyncio.CancelledError) else min(ENTRYPOINT_S, grace_s / 3)
-            late = await self._end(entry, session_end, session_end_s, patience)
+            cut_off = isinstance(error, asyncio.CancelledError)
+            late = await self._end(entry, error, (session_end, session_end_s), 0.0 if cut_off else grace_s)
             error = error or late
         if error is not None and not self._session.ending.is_set():
             raise error
@@ -207,6 +212,7 @@ class Job:
                 if entry.cancelled():
                     return AgentFailed("the entrypoint was cancelled by its own code")
                 if (error := entry.exception()) is not None:
+                    self._session.started()  # OpenRTC counts one that crashes in its entrypoint as started, too
                     return error
                 self._returned.set()
                 if not self._seat.fake:
@@ -258,23 +264,30 @@ class Job:
         return AgentFailed(said) if said and not self._session.ending.is_set() else None
 
     async def _end(
-        self, entry: asyncio.Task[None], session_end: Entrypoint | None, session_end_s: float, patience_s: float
+        self, entry: asyncio.Task[None], error: BaseException | None, hook: tuple[Any, float], grace_s: float
     ) -> BaseException | None:
-        if not entry.done():
-            await asyncio.wait({entry}, timeout=patience_s)
-            entry.cancel()
-        await asyncio.wait({entry}, timeout=1.0)
+        loop, closing, asked = asyncio.get_running_loop(), Closing(), self._session.ending.is_set()
+        # What is left of the grace after that is for those who are told of the end.
+        deadline = loop.time() + grace_s * 3 / 4
+        await closing.finish({entry}, min(ENTRYPOINT_S, grace_s / 3), 1.0)
+        if asked:  # the AgentSession would wait for it
+            await closing.finish(self._entering, max(0.0, deadline - loop.time()) / 2, 0.2)
         session = adapter.primary_session(self.ctx)
         if session is not None:
-            by_script = self._shutdown.done() and not self._session.ending.is_set() and self._seat.room.isconnected()
+            by_script = self._shutdown.done() and not asked and self._seat.room.isconnected()
             if self._seat.fake or not by_script:
                 expect_words(session, 0.0 if self._seat.fake else LAST_WORDS_S)
-            await step("close the agent session", session.aclose(), CLOSE_S)
+            limit = max(1.0, deadline - loop.time()) if asked else CLOSE_S
+            await closing.step("close the agent session", session.aclose(), limit)
+        # Not before the entrypoint is over: it is then that OpenRTC takes down how that went.
+        adapter.finish_openrtc(self.ctx, error or (SessionEnding(self._session.end_reason or "") if asked else None))
+        session_end, session_end_s = hook
         if session_end is not None:
-            await step("on_session_end", session_end(self.ctx), session_end_s)
-        await step("make the session report", adapter.report_session(self.ctx), session_end_s)
+            await closing.step("on_session_end", session_end(self.ctx), session_end_s)
+        await closing.step("make the session report", adapter.report_session(self.ctx), session_end_s)
         if self._seat.fake:
             await self._leave()
+        await closing.over()
         return entry.exception() if entry.done() and not entry.cancelled() else None
 
     async def _leave(self) -> None:
@@ -282,11 +295,13 @@ class Job:
         reason = self._session.end_reason or (self._shutdown.result() if self._shutdown.done() else "job ended")
         if self._introduction is not None:
             self._introduction.cancel()
-        await step("leave the room", self._seat.room.disconnect(), CLOSE_S)
+        closing = Closing()
+        await closing.step("leave the room", self._seat.room.disconnect(), CLOSE_S)
         calls = adapter.shutdown_callbacks(self.ctx)
-        await asyncio.gather(*(step("a shutdown callback", call(reason), CLOSE_S) for call in calls))
+        await asyncio.gather(*(closing.step("a shutdown callback", call(reason), CLOSE_S) for call in calls))
         self._keep()
-        await step("clean up", adapter.clean_up(self.ctx), CLOSE_S)
+        await closing.step("clean up", adapter.clean_up(self.ctx), CLOSE_S)
+        await closing.over()
 
     def _keep(self) -> None:
         """Leaves the WAV file of what was said behind, even of nothing."""

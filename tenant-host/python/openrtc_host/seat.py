@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from openrtc_host import call
+from openrtc_host.closing import CLOSE_S, Closing
 from openrtc_host.mock import MockRoom
 from openrtc_host.seams import SessionTask
 from openrtc_host.stamp import stamped
-from openrtc_host.steps import CLOSE_S, step
 
 
 @dataclasses.dataclass
@@ -74,10 +74,10 @@ class Seat:
 
 async def introduce(room: Any, asked: Any) -> None:
     """Calls the agent what the script's `request_fnc` wants; the server was answered before it was asked."""
-    me = room.local_participant
+    me, closing = room.local_participant, Closing()
     if asked.name:
-        await step("set the agent's name", me.set_name(asked.name), CLOSE_S)
+        await closing.step("set the agent's name", me.set_name(asked.name), CLOSE_S)
     if asked.metadata:
-        await step("set the agent's metadata", me.set_metadata(asked.metadata), CLOSE_S)
+        await closing.step("set the agent's metadata", me.set_metadata(asked.metadata), CLOSE_S)
     if asked.attributes:
-        await step("set the agent's attributes", me.set_attributes(asked.attributes), CLOSE_S)
+        await closing.step("set the agent's attributes", me.set_attributes(asked.attributes), CLOSE_S)

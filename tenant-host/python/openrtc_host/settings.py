@@ -1,29 +1,39 @@
 """Each argument of `AgentPool`, `AgentServer` and `WorkerOptions`, and who grants it.
 
-Owns: the table behind `docs/python.md`, and what is said of an argument that is not in force. Never: prints a key's
-value; changes a setting.
+Owns: the table behind `docs/python.md`, and finding what an application asks for. Never: prints a key's value; changes
+a setting.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
-import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from openrtc_host import adapter, capture
-from openrtc_host.openrtc_session import is_fleet_observer
+from openrtc_host import capture
 from openrtc_host.providers import ConfigurationFault
 
+_PASSWORD = re.compile(r"(://[^:@/]*:)[^@/]*@")
 Who = Literal["taken over", "honoured", "refused"]
-Line = Callable[[Any, Mapping[str, Any]], Iterable[str]]
+
+
+class Wish(NamedTuple):
+    """One value under a key of the supervisor's file. `NAME` in the section stands for the host's own runtime."""
+
+    section: tuple[str, ...]
+    key: str
+    value: Any
+
+
+Line = Callable[[Any, Mapping[str, Any]], Iterable[Wish]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """One argument: who grants it, under which key of the supervisor's, and the lines that say the same there."""
+    """One argument: who grants it, under which key of the supervisor's, and what says the same there."""
 
     who: Who
     key: str
@@ -40,52 +50,51 @@ def _taken(key: str, lines: Line | None = None) -> Setting:
 
 
 def _key(section: str, name: str) -> Setting:
-    return _taken(f"[{section}] {name}", lambda value, _: [f"[{section}] {name} = {_toml(value)}"])
+    return _taken(f"[{section}] {name}", lambda value, _: [Wish((section,), name, _plain(value))])
 
 
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (int, float)):
-        return f"{value:g}"
-    return json.dumps(str(value))
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, (bool, int, float)) else str(value)
 
 
 def _each(section: str, name: str) -> Setting:
-    def lines(value: Any, _: Mapping[str, Any]) -> Iterable[str]:
-        return (f"[{section}.{owner}] {name} = {_toml(cap)}" for owner, cap in dict(value).items())
+    def lines(value: Any, _: Mapping[str, Any]) -> Iterable[Wish]:
+        return (Wish((section, str(owner)), name, cap) for owner, cap in dict(value).items())
 
     return _taken(f"[{section}.NAME] {name}", lines)
 
 
 def _warn(limit: str) -> Setting:
-    def lines(value: Any, asked: Mapping[str, Any]) -> Iterable[str]:
+    def lines(value: Any, asked: Mapping[str, Any]) -> Iterable[Wish]:
         if value:
             most = asked.get(limit) or 1024
-            yield f"[wall] memory_warn_pct = {max(1, min(100, round(100 * value / most)))}"
+            yield Wish(("wall",), "memory_warn_pct", max(1, min(100, round(100 * value / most))))
 
     return _taken("[wall] memory_warn_pct", lines)
 
 
 def _memory() -> Setting:
-    return _taken("[wall] memory_max_mb", lambda value, _: [f"[wall] memory_max_mb = {_toml(value)}"] if value else [])
+    return _taken("[wall] memory_max_mb", lambda value, _: [Wish(("wall",), "memory_max_mb", value)] if value else [])
 
 
 def _livekit(name: str, variable: str) -> Setting:
-    def lines(_value: Any, _asked: Mapping[str, Any]) -> Iterable[str]:
-        return [f'[livekit] {name} = {{ env = "{variable}" }}']
+    def lines(_value: Any, _asked: Mapping[str, Any]) -> Iterable[Wish]:
+        return [Wish(("livekit",), name, {"env": variable})]
 
     return Setting("taken over", f"[livekit] {name}", lines, is_secret=True)
 
 
-_AGENT_NAMES = _taken("[livekit] agent_names", lambda value, _: [f"[livekit] agent_names = [{_toml(value)}]"])
+_AGENT_NAMES = _taken("[livekit] agent_names", lambda value, _: [Wish(("livekit",), "agent_names", [str(value)])])
 _NO_PORT = _taken("none: a host opens no port; the supervisor's own sockets are in `openrtc-supervisor doctor`")
-_PROXY = _taken(
-    "[runtimes.NAME.env] HTTPS_PROXY", lambda value, _: [f"[runtimes.NAME.env] HTTPS_PROXY = {_toml(value)}"]
+_PROXY = Setting(
+    "taken over",
+    "[runtimes.NAME.env] HTTPS_PROXY",
+    lambda value, _: [Wish(("runtimes", "NAME", "env"), "HTTPS_PROXY", _PASSWORD.sub(r"\1***@", str(value)))],
+    is_secret=True,
 )
 _PRELOAD = _taken(
     "[runtimes.NAME] preload",
-    lambda value, _: [f"[runtimes.NAME] preload = [{', '.join(_toml(name) for name in value)}]"],
+    lambda value, _: [Wish(("runtimes", "NAME"), "preload", [str(name) for name in value])],
 )
 
 POOL: dict[str, Setting] = {
@@ -101,7 +110,7 @@ POOL: dict[str, Setting] = {
     "max_concurrent_sessions": _key("supervisor", "max_concurrent_sessions"),
     "consecutive_failure_limit": _taken(
         "[circuit_breaker]: one tenant's failures never stop another's host",
-        lambda *_: ["[circuit_breaker] enabled = true"],
+        lambda *_: [Wish(("circuit_breaker",), "enabled", True)],
     ),
     "drain_timeout": _key("supervisor", "drain_timeout_s"),
     "memory_warn_mb": _warn("memory_limit_mb"),
@@ -160,21 +169,10 @@ OPTIONS: dict[str, Setting] = {
     "request_fnc": _honoured("in the host, after admission: a rejection ends the session"),
     "prewarm_fnc": _honoured("in the host, once"),
     "agent_name": _AGENT_NAMES,
-    "worker_type": _taken("[livekit] job_types", lambda value, _: [f'[livekit] job_types = ["{value.name.lower()}"]']),
+    "worker_type": _taken(
+        "[livekit] job_types", lambda value, _: [Wish(("livekit",), "job_types", [value.name.lower()])]
+    ),
 }
-
-#: Taken over in a way that the script's author would not miss: no notice.
-_SILENT = {
-    "isolation",
-    "enable_introspection",
-    "enable_uvloop",
-    "job_executor_type",
-    "multiprocessing_context",
-    "num_idle_processes",
-    "max_retry",
-    "audit_sink",
-}
-
 
 def asked(subject: Any) -> tuple[dict[str, Any], dict[str, Setting]]:
     """What a pool, a server or options were given beyond their defaults, and the table that speaks of it."""
@@ -211,44 +209,6 @@ def _same(value: Any, default: Any) -> bool:
         return bool(value is default or value == default)
     except Exception:  # an object that does not compare
         return False
-
-
-def notices(subject: Any, configure: Mapping[str, Any], name: str) -> list[str]:
-    """What the application asks for that is not in force, each with the line of configuration that says the same."""
-    given, table = asked(subject)
-    found: list[str] = []
-    for argument, value in given.items():
-        setting = table.get(argument)
-        if setting is None or setting.who == "honoured" or argument in _SILENT:
-            continue
-        found.append(_notice(name, argument, value, setting, given))
-    if table is POOL:
-        found += [
-            f"NOT IN FORCE: {name}: {type(seen).__name__} is not attached in hosts: its key is the whole fleet's"
-            for seen in adapter.pool_parts(subject).observers
-            if is_fleet_observer(seen)
-        ]
-    else:
-        found += _unused_providers(configure, name)
-    return found
-
-
-def _notice(name: str, argument: str, value: Any, setting: Setting, given: Mapping[str, Any]) -> str:
-    shown = argument if setting.is_secret else f"{argument} = {value!r}"[:200]
-    lines = list(setting.lines(value, given)) if setting.lines is not None else []
-    remedy = f"the configuration decides; to keep it add: {'; '.join(lines)}" if lines else setting.key
-    return f"NOT IN FORCE: {name}: {shown}: {remedy}"
-
-
-def _unused_providers(configure: Mapping[str, Any], name: str) -> list[str]:
-    for agent in configure.get("agents") or []:
-        steps = set(json.loads(agent["providers_json"] or "{}")) - set(agent["defaulted"])
-        if steps:
-            return [
-                f"NOT IN FORCE: {name}: {', '.join(sorted(steps))} of the configuration: a plain livekit-agents script "
-                "makes its own; the tenant's keys and agent_config do reach it"
-            ]
-    return []
 
 
 def require_no_keys(pool: Any, name: str) -> None:

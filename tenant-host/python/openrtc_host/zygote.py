@@ -25,7 +25,8 @@ from typing import Any
 
 from . import _native, boot, context, failure, logs, packing, threads
 
-_LOAD_S = 60.0
+_LOAD_S = 40.0
+"""Below the minute after which the spawner kills a zygote that is not warm: it would die without a word."""
 _OURS = ("application", "adapter", "host", "sessions", "context", "logs")
 _USUAL = ("numpy.random", "concurrent.futures.thread")
 """What frameworks import late, at a script's or a session's first use."""

@@ -101,5 +101,5 @@ CONFIGURE: dict[str, Any] = {
     "secrets": [{"variable": "OPENAI_API_KEY", "value": "sk-canary"}],
     "work_dir": "/work",
     "terminate_grace_ms": 300,
-    "application": {"target": {"script": "/srv/app/main.py"}, "loaded": False, "inspect": False},
+    "application": {"target": {"script": "/srv/app/main.py"}, "loaded": False, "inspect": None},
 }

@@ -45,7 +45,7 @@ def application(monkeypatch: pytest.MonkeyPatch, load: Any) -> None:
 
 def configure(folder: Any, **fields: Any) -> dict[str, Any]:
     target = {"script": f"{folder}/main.py"}
-    return {**CONFIGURE, "application": {"target": target, "loaded": False, "inspect": False}, **fields}
+    return {**CONFIGURE, "application": {"target": target, "loaded": False, "inspect": None}, **fields}
 
 
 def test_the_environment_is_what_the_supervisor_said_and_nothing_else() -> None:
@@ -139,13 +139,13 @@ def test_a_folder_that_cannot_be_entered_and_a_bad_agent_config_are_configuratio
 
 
 def test_agents_that_are_configured_must_be_registered() -> None:
-    def wanted(*names: str, inspect: bool = False) -> dict[str, Any]:
+    def wanted(*names: str, inspect: str | None = None) -> dict[str, Any]:
         application = {**CONFIGURE["application"], "inspect": inspect}
         return {**CONFIGURE, "agents": [{"name": name} for name in names], "application": application}
 
     assert boot.served(["a", "b"], wanted()) == ["a", "b"]
     assert boot.served(["a", "b"], wanted("b")) == ["b"]
-    assert boot.served(["a", "b"], wanted("c", inspect=True)) == ["a", "b"]
+    assert boot.served(["a", "b"], wanted("c", inspect="{}")) == ["a", "b"]
     with pytest.raises(boot.SetupError, match="registers no agent c; those it has: a, b"):
         boot.served(["a", "b"], wanted("b", "c"))
     with pytest.raises(boot.SetupError, match="registers no agent; give it one"):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from openrtc_host import scan
 
 MAIN = """
@@ -71,6 +72,7 @@ def test_frameworks_and_plugins_are_preloaded_and_nothing_of_the_application(app
         "livekit.api",
         "livekit.plugins.openai",
         "livekit.plugins.silero",
+        "livekit.plugins.turn_detector.multilingual",
         "livekit.rtc",
         "openrtc",
     ]
@@ -78,7 +80,12 @@ def test_frameworks_and_plugins_are_preloaded_and_nothing_of_the_application(app
 
 def test_openrtc_alone_implies_what_its_worker_loads(tmp_path: Path) -> None:
     found = scan.preload(write(tmp_path, {"main.py": "import openrtc\n"}))
-    assert found == ["livekit.agents", "livekit.plugins.silero", "openrtc"]
+    assert found == [
+        "livekit.agents",
+        "livekit.plugins.silero",
+        "livekit.plugins.turn_detector.multilingual",
+        "openrtc",
+    ]
 
 
 def test_the_report_names_plugins_variables_modules_and_the_dotenv_without_its_values(

@@ -1,14 +1,18 @@
 """The same work in the peers' own processes, asked for line by line, so that one run can be interleaved with ours.
 
-Reads `MODE` on standard input and answers each line with one of JSON. MODE: `spawn` and `forkserver` time a job process of
-livekit-agents until it is initialized (its prewarm loads Silero and infers once) and tell its private memory;
-`coroutine N BYTES` and `process N BYTES` hold N sessions with a buffer each in OpenRTC's coroutine pool or livekit-agents'
-process pool and tell the memory (PSS) of the whole tree.
+Reads `MODE` on standard input and answers each line with one of JSON. MODE: `spawn` and `forkserver` time a job process
+of livekit-agents until it is initialized (its prewarm loads Silero and infers once) and tell its private memory;
+`voice` holds the call of `voice.py` in such a process of the forkserver for SECONDS and tells its memory.
+`coroutine N BYTES` and `process N BYTES` hold N sessions with a buffer each in OpenRTC's coroutine pool or
+livekit-agents' process pool and tell the memory (PSS) of the whole tree; `warm N BYTES` is the coroutine pool after
+livekit-agents' own warm-up (`ipc._preload`: native library, VAD and end-of-turn weights), which a zygote of ours has
+had too.
 """
 
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import multiprocessing
 import os
@@ -22,8 +26,10 @@ from livekit.agents.ipc import job_proc_executor, proc_pool
 from livekit.agents.job import JobAcceptArguments, RunningJobInfo
 from livekit.plugins import silero
 from livekit.protocol import agent, models
-from openrtc.runtime.coroutine_runtime import CoroutinePool
+
 from vad import infer
+
+SECONDS = 6.0
 
 
 def prewarm(process: JobProcess) -> None:
@@ -43,12 +49,16 @@ async def hold(ctx: JobContext) -> None:
     await ended.wait()
 
 
+async def call(ctx: JobContext) -> None:
+    # Every job process imports this file; only the forkserver has what this needs.
+    await importlib.import_module("voice").entrypoint(ctx)
+
+
 def context(method: str) -> Any:
     made = multiprocessing.get_context(method)
     if method == "forkserver":
-        made.set_forkserver_preload(
-            ["livekit.plugins.silero", "vad", "livekit.agents.ipc._preload", "livekit.agents.ipc._preload_freeze"]
-        )
+        framework = ["livekit.agents.ipc._preload", "livekit.agents.ipc._preload_freeze"]
+        made.set_forkserver_preload(["livekit.plugins.silero", "vad", "voice", *framework])
     return made
 
 
@@ -59,14 +69,21 @@ def smaps(pid: int) -> dict[str, int]:
 
 
 def tree(pid: int) -> list[int]:
-    children = [child for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    children = [child for task in tasks for child in (task / "children").read_text().split()]
     return [pid, *(below for child in children for below in tree(int(child)))]
 
 
-async def job_process(method: str, made: dict[str, Any]) -> dict[str, float]:
+def running(number: int, metadata: str) -> RunningJobInfo:
+    job = agent.Job(id=f"j{number}", room=models.Room(name=f"r{number}"), metadata=metadata)
+    accept = JobAcceptArguments(name="", identity=f"agent-{number}", metadata="")
+    return RunningJobInfo(accept_arguments=accept, job=job, url="", token="", worker_id="w", fake_job=True)
+
+
+async def job_process(method: str, made: dict[str, Any], entrypoint: Any = None) -> dict[str, float]:
     options: dict[str, Any] = {
         "initialize_process_fnc": prewarm,
-        "job_entrypoint_fnc": hold,
+        "job_entrypoint_fnc": entrypoint or hold,
         "session_end_fnc": None,
         "simulation_end_fnc": None,
         "inference_executor": None,
@@ -86,6 +103,9 @@ async def job_process(method: str, made: dict[str, Any]) -> dict[str, float]:
     await executor.start()
     await executor.initialize()
     took = time.perf_counter() - begun
+    if entrypoint is not None:
+        await executor.launch_job(running(1, ""))
+        await asyncio.sleep(SECONDS)
     memory = smaps(executor.pid or 0)
     await executor.aclose()
     return {"ms": took * 1000, "private_kb": memory["Private_Dirty"], "pss_kb": memory["Pss"]}
@@ -108,19 +128,18 @@ async def sessions(mode: str, count: int, buffer_bytes: int, made: dict[str, Any
         "http_proxy": None,
         "loop": asyncio.get_running_loop(),
     }
-    if mode == "coroutine":
-        pool: Any = CoroutinePool(mp_ctx=made["forkserver"], max_concurrent_sessions=count, **options)
+    if mode == "warm":
+        importlib.import_module("livekit.agents.ipc._preload")
+    if mode != "process":
+        coroutine_runtime = importlib.import_module("openrtc.runtime.coroutine_runtime")
+        pool: Any = coroutine_runtime.CoroutinePool(mp_ctx=made["forkserver"], max_concurrent_sessions=count, **options)
     else:
         pool = proc_pool.ProcPool(mp_ctx=made["spawn"], **options)
     await pool.start()
     for number in range(count):
-        job = agent.Job(id=f"j{number}", room=models.Room(name=f"r{number}"), metadata=str(buffer_bytes))
-        accept = JobAcceptArguments(name="", identity=f"agent-{number}", metadata="")
-        await pool.launch_job(
-            RunningJobInfo(accept_arguments=accept, job=job, url="", token="", worker_id="w", fake_job=True)
-        )
+        await pool.launch_job(running(number, str(buffer_bytes)))
     await asyncio.sleep(1)
-    pids = [os.getpid()] if mode == "coroutine" else tree(os.getpid())
+    pids = tree(os.getpid())
     pss = sum(smaps(pid)["Pss"] for pid in pids)
     await pool.aclose()
     return {"pss_kb": pss, "processes": len(pids)}
@@ -132,6 +151,8 @@ async def serve() -> None:
         mode, *numbers = line.split()
         if mode in made:
             answer = await job_process(mode, made)
+        elif mode == "voice":
+            answer = await job_process("forkserver", made, call)
         else:
             answer = await sessions(mode, int(numbers[0]), int(numbers[1]), made)
         print(json.dumps(answer), flush=True)

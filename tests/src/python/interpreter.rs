@@ -14,8 +14,10 @@ use std::process::{Command, Stdio};
 const MINORS: std::ops::RangeInclusive<u32> = 11..=13;
 /// The oldest pip that can install for another interpreter.
 const PIP_SINCE: (u32, u32) = (22, 3);
-/// What is installed. `maturin` builds the host, what comes after it examines it.
-pub(crate) const REQUIREMENTS: [&str; 5] = ["openrtc[livekit,cli]", "maturin", "pytest", "mypy", "ruff"];
+/// What is installed. `maturin` builds the host, the next three examine it, and the last is what
+/// applications read a `.env` with.
+pub(crate) const REQUIREMENTS: [&str; 6] =
+    ["openrtc[livekit,cli]", "maturin", "pytest", "mypy", "ruff", "python-dotenv"];
 /// Every version that is installed.
 const CONSTRAINTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/python/constraints.txt");
 

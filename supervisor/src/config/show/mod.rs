@@ -3,6 +3,7 @@
 //! Owns: the way back from [`Config`] to keys and units of the file. Never: prints a secret; a reference is shown as
 //! `***(env:X)`, a field whose name looks like a secret's as `***`.
 
+mod in_force;
 mod walls;
 
 use openrtc_ipc::{ApplicationTarget, TenantId};

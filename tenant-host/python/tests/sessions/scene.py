@@ -81,7 +81,7 @@ def configured(
         "secrets": [],
         "work_dir": "/tmp",
         "terminate_grace_ms": 3000,
-        "application": {"target": None, "loaded": False, "inspect": False, **application},
+        "application": {"target": None, "loaded": False, "inspect": None, **application},
     }
 
 

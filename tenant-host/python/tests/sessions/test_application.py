@@ -214,7 +214,7 @@ def test_inspection_does_not_prewarm(app):
         async def entry(ctx): ...
         cli.run_app(WorkerOptions(entrypoint_fnc=entry, prewarm_fnc=prewarm))
     """,
-        configured(inspect=True),
+        configured(inspect="{}"),
     )
     assert loaded.agents == ["default"]
 

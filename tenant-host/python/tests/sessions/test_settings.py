@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 
 import pytest
 from scene import configured
@@ -62,38 +63,93 @@ def test_each_argument_of_a_pool_a_server_and_options_is_classed():
     ],
 )
 def test_what_only_the_script_sets_is_said_to_be_not_in_force(app, arguments, line):
-    loaded = app(MADE % arguments)
+    loaded = app(MADE % arguments, configured(inspect="{}"))
     assert any(notice.startswith("NOT IN FORCE: main.py: ") and line in notice for notice in loaded.notices), (
         loaded.notices
     )
 
 
 def test_breaker_and_process_isolation_go_together_here(app):
-    loaded = app(MADE % 'isolation="process", enable_tenant_circuit_breaker=True')
+    loaded = app(
+        MADE % 'isolation="process", enable_tenant_circuit_breaker=True',
+        configured(inspect='{"circuit_breaker": {"enabled": false}}'),
+    )
     assert loaded.agents == ["support"]
     assert loaded.notices == [
-        "NOT IN FORCE: main.py: enable_tenant_circuit_breaker = True: the configuration decides; to keep it add: "
-        "[circuit_breaker] enabled = true"
+        "NOT IN FORCE: main.py: enable_tenant_circuit_breaker = True: in force is [circuit_breaker] enabled = false; "
+        "to keep the script's write [circuit_breaker] enabled = true"
+    ]
+
+
+ASKED = (
+    'max_sessions_per_tenant={"acme": 2, "globex.eu": 3}, max_sessions_per_agent={"support": 4}, drain_timeout=45, '
+    'memory_limit_mb=400.0, memory_warn_mb=300.0, enable_tenant_circuit_breaker=True, deployment_version="v2"'
+)
+IN_FORCE = {
+    "supervisor": {"drain_timeout_s": 45, "deployment_version": "v2", "default_max_sessions": 3},
+    "wall": {"memory_max_mb": 400, "memory_warn_pct": 75},
+    "circuit_breaker": {"enabled": True},
+    "tenants": {"acme": {"max_sessions": 2}},
+    "agents": {"support": {"max_sessions": 4}},
+}
+
+
+def test_what_is_in_force_as_the_script_asks_needs_no_notice(app):
+    assert app(MADE % ASKED, configured(inspect=json.dumps(IN_FORCE))).notices == []
+
+
+def test_what_differs_is_told_with_both_values_and_only_that(app):
+    in_force = IN_FORCE | {"wall": {"memory_max_mb": "off", "memory_warn_pct": 75}}
+    in_force["supervisor"] = IN_FORCE["supervisor"] | {"default_max_sessions": "off"}
+    assert app(MADE % ASKED, configured(inspect=json.dumps(in_force))).notices == [
+        "NOT IN FORCE: main.py: max_sessions_per_tenant = {'acme': 2, 'globex.eu': 3}: in force is "
+        '[tenants."globex.eu"] max_sessions = "off"; to keep the script\'s write '
+        '[tenants."globex.eu"] max_sessions = 3',
+        "NOT IN FORCE: main.py: memory_limit_mb = 400.0: in force is [wall] memory_max_mb = \"off\"; "
+        "to keep the script's write [wall] memory_max_mb = 400",
+    ]
+
+
+def test_a_host_that_serves_is_silent_about_it(app):
+    assert app(MADE % ASKED).notices == []
+
+
+def test_a_runtimes_own_keys_go_by_its_name(app):
+    loaded = app(
+        """
+        from livekit.agents import WorkerOptions, cli
+        async def entry(ctx): ...
+        cli.run_app(WorkerOptions(entrypoint_fnc=entry, http_proxy="http://me:pw@proxy:3128"))
+    """,
+        configured(inspect='{"runtimes": {"agency": {"env": {"HTTPS_PROXY": "http://other:3128"}}}}'),
+    )
+    assert [notice for notice in loaded.notices if "HTTPS_PROXY" in notice] == [
+        "NOT IN FORCE: main.py: http_proxy: in force is [runtimes.agency.env] HTTPS_PROXY = "
+        "\"http://other:3128\"; to keep the script's write [runtimes.agency.env] HTTPS_PROXY = \"http://me:***@proxy:3128\""
     ]
 
 
 def test_defaults_and_what_is_honoured_need_no_notice(app):
     loaded = app(
         MADE % "default_llm=FakeLLM(), router=lambda metadata: None, tenant_config=lambda tenant: None, "
-        "max_concurrent_sessions=50, drain_timeout=30, isolation='coroutine'"
+        "max_concurrent_sessions=50, drain_timeout=30, isolation='coroutine'",
+        configured(inspect="{}"),
     )
     assert loaded.notices == []
 
 
 def test_a_key_given_to_a_server_is_not_printed(app):
-    loaded = app("""
+    loaded = app(
+        """
         from livekit.agents import AgentServer, cli
         server = AgentServer(api_key="AK", api_secret="s3cret-value", ws_url="wss://example.invalid",
                              job_memory_limit_mb=300)
         @server.rtc_session(agent_name="desk")
         async def entry(ctx): ...
         cli.run_app(server)
-    """)
+    """,
+        configured(inspect="{}"),
+    )
     assert loaded.agents == ["desk"]
     text = "\n".join(loaded.notices)
     assert "s3cret-value" not in text and '"AK"' not in text
@@ -121,6 +177,9 @@ def test_providers_of_the_configuration_do_not_reach_a_plain_script_and_it_is_to
         async def entry(ctx): ...
         cli.run_app(WorkerOptions(entrypoint_fnc=entry))
     """,
-        configured({"name": "default", "providers": {"llm": {"provider": "openai"}}}),
+        configured(
+            {"name": "default", "providers": {"llm": {"provider": "openai"}}},
+            inspect='{"tenants": {"acme": {"tenant_config": ["tts"]}}}',
+        ),
     )
-    assert len(loaded.notices) == 1 and "llm of the configuration" in loaded.notices[0]
+    assert len(loaded.notices) == 1 and "llm, tts of the configuration" in loaded.notices[0]
