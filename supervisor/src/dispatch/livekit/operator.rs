@@ -84,7 +84,7 @@ impl Livekit {
     pub async fn simulate(&self, request: api::SimulateRequest) -> Result<api::LivekitOffer, OperatorFault> {
         let api::SimulateRequest { room, tenant, agent_name } = request;
         is_room(&room)?;
-        let tenant = tenant.as_deref().map(|tenant| parse_tenant(tenant)).transpose()?;
+        let tenant = tenant.as_deref().map(parse_tenant).transpose()?;
         let named = |worker: &&Worker| agent_name.as_ref().is_none_or(|name| worker.agent_name == *name);
         let worker = self.shared.workers.iter().find(named).ok_or_else(|| OperatorFault::Field {
             field: "agent_name",
