@@ -67,6 +67,11 @@ impl Handle {
         self.send(Input::Event(Event::DispatchLost(session))).await
     }
 
+    /// A call is over on its own account.
+    pub async fn over(&self, session: SessionId) -> Result<(), Stopping> {
+        self.send(Input::Event(Event::CallOver(session))).await
+    }
+
     /// Gives an operator's order.
     pub async fn operator(&self, order: OperatorEvent) -> Result<(), Stopping> {
         self.send(Input::Event(Event::Operator(order))).await

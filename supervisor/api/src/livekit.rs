@@ -58,6 +58,8 @@ pub struct Livekit {
     pub assignments_expired: u64,
     /// Tenants that were named only where it is not trusted.
     pub tenants_ignored: u64,
+    /// Calls whose host died and for which another agent was asked.
+    pub redispatched: u64,
 }
 
 /// `POST /v1/livekit/simulate`: have the server offer us a job.

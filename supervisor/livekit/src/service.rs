@@ -129,6 +129,14 @@ impl Service {
         Ok(answer.participants)
     }
 
+    /// Those of these rooms that there are.
+    pub async fn list_rooms(&self, names: Vec<String>) -> Result<Vec<proto::Room>, ServiceError> {
+        let request = proto::ListRoomsRequest { names };
+        let answer: proto::ListRoomsResponse =
+            self.call("RoomService", "ListRooms", &Grant::RoomList, &request).await?;
+        Ok(answer.rooms)
+    }
+
     /// Creates a room, with the agents that it shall have.
     pub async fn create_room(&self, request: proto::CreateRoomRequest) -> Result<proto::Room, ServiceError> {
         self.call("RoomService", "CreateRoom", &Grant::RoomCreate, &request).await

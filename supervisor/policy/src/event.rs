@@ -16,6 +16,8 @@ pub enum Event {
     DispatchAssigned(SessionId),
     /// The dispatcher gave it to somebody else, or took it back.
     DispatchLost(SessionId),
+    /// The call is over on its own account: its room is closed, or its agent has left it.
+    CallOver(SessionId),
     /// About a host.
     Host(HostId, HostEvent),
     /// An operator wants something.

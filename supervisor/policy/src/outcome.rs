@@ -116,6 +116,8 @@ pub(crate) enum Asked {
     Duration,
     /// The dispatcher took it back.
     CallerLeft,
+    /// Its room is closed, or its agent has left it.
+    CallOver,
     /// The drain's time was over.
     DrainTimeout,
     /// The supervisor finishes.
@@ -133,6 +135,7 @@ impl Asked {
             Self::Operator => "operator_kill",
             Self::Duration => "duration_limit",
             Self::CallerLeft => "caller_left",
+            Self::CallOver => "call_over",
             Self::DrainTimeout => "drain_timeout",
             Self::Shutdown => "supervisor_shutdown",
             Self::ForeignAgent => "unknown_agent",
@@ -163,7 +166,7 @@ impl Asked {
         match self {
             Self::Operator => Reason::OperatorKill,
             Self::Duration => Reason::DurationLimit,
-            Self::CallerLeft => Reason::CallerLeft,
+            Self::CallerLeft | Self::CallOver => Reason::CallerLeft,
             Self::DrainTimeout => Reason::DrainTimeout,
             Self::Shutdown => Reason::SupervisorShutdown,
             Self::ForeignAgent | Self::FullAgent => Reason::ConfigError,
@@ -180,7 +183,12 @@ impl Asked {
             Self::FullAgent => {
                 Some((Blame::Caller, "the application's router chose an agent that is at its max_sessions"))
             }
-            Self::Operator | Self::Duration | Self::CallerLeft | Self::DrainTimeout | Self::Shutdown => None,
+            Self::Operator
+            | Self::Duration
+            | Self::CallerLeft
+            | Self::CallOver
+            | Self::DrainTimeout
+            | Self::Shutdown => None,
         }
     }
 }
@@ -208,6 +216,10 @@ pub(crate) fn conclude(asked: Option<Asked>, end: End<'_>) -> Outcome {
     let fault = asked.and_then(Asked::fault);
     let (status, reason, blame, error) = match (end, asked) {
         (End::Reported { status: EndStatus::Success, .. }, _) => {
+            (Status::Success, Reason::Completed, Blame::Caller, None)
+        }
+        // Its host may hear of that before us or after: it has run to its end either way.
+        (End::Reported { status: EndStatus::Cancelled, .. }, Some(Asked::CallOver)) => {
             (Status::Success, Reason::Completed, Blame::Caller, None)
         }
         (End::Reported { error, .. }, Some(asked)) => match fault {

@@ -62,6 +62,7 @@ impl Policy {
             Event::DispatchOffered(dispatch) => self.offered(dispatch, effects),
             Event::DispatchAssigned(session) => self.assigned(session, effects),
             Event::DispatchLost(session) => self.end_session(session, Asked::CallerLeft, effects),
+            Event::CallOver(session) => self.end_session(session, Asked::CallOver, effects),
             Event::Host(host, event) => self.host_event(host, event, effects),
             Event::Operator(order) => self.operator(order, effects),
             Event::RulesChanged(rules) => self.rules = *rules,

@@ -148,10 +148,11 @@ mod tests {
         named(value).0
     }
 
-    const ASKED: [Asked; 7] = [
+    const ASKED: [Asked; 8] = [
         Asked::Operator,
         Asked::Duration,
         Asked::CallerLeft,
+        Asked::CallOver,
         Asked::DrainTimeout,
         Asked::Shutdown,
         Asked::ForeignAgent,

@@ -10,13 +10,15 @@ use openrtc_livekit::{Endpoint, proto};
 use super::faults::Faults;
 use super::paths::Environment;
 use super::reference::{self, SecretRef};
-use super::section::{Section, Spot};
+use super::section::{Limit, Section, Spot};
 use super::tree::Origin;
 
 /// Bytes of an agent's name that the server takes without trouble.
 const AGENT_NAME_BYTES_MAX: usize = 128;
 /// One connection each.
 const AGENT_NAMES_MAX: usize = 16;
+/// Another agent for one call; who dies that often will again.
+const REDISPATCHES_MAX: u64 = 10;
 /// Default of `[supervisor] drain_timeout_s` once there are calls (decision R5).
 pub(super) const DRAIN_TIMEOUT_MS: u64 = 3_600_000;
 
@@ -110,6 +112,8 @@ pub struct Livekit {
     pub trusted_metadata: BTreeSet<TrustedMetadata>,
     /// What hosts get beside their job's token.
     pub host_grants: BTreeSet<HostGrant>,
+    /// How often another agent is asked for, for a call whose host died.
+    pub redispatch_after_host_death: Option<u32>,
     pub(super) api_key: Spot<SecretRef>,
     pub(super) api_secret: Spot<SecretRef>,
 }
@@ -123,6 +127,7 @@ pub(super) struct LivekitFile {
     job_types: Option<BTreeSet<JobType>>,
     trusted_metadata: Option<BTreeSet<TrustedMetadata>>,
     host_grants: Option<BTreeSet<HostGrant>>,
+    redispatch_after_host_death: Option<Limit>,
 }
 
 impl LivekitFile {
@@ -135,6 +140,7 @@ impl LivekitFile {
             job_types: words(section, "job_types", &JOB_TYPES, true),
             trusted_metadata: words(section, "trusted_metadata", &TRUSTED, false),
             host_grants: words(section, "host_grants", &HOST_GRANTS, false),
+            redispatch_after_host_death: section.limit("redispatch_after_host_death", 1..=REDISPATCHES_MAX),
         }
     }
 
@@ -186,6 +192,10 @@ impl LivekitFile {
             job_types: self.job_types.unwrap_or(BTreeSet::from([JobType::Room])),
             trusted_metadata: trusted,
             host_grants: self.host_grants.unwrap_or_default(),
+            redispatch_after_host_death: self
+                .redispatch_after_host_death
+                .and_then(Limit::number)
+                .and_then(|most| u32::try_from(most).ok()),
             api_key,
             api_secret,
         })

@@ -6,15 +6,19 @@
 //! ```text
 //! offer ─► question (A2–A8) ─► policy ─► accept, refuse        from memory: the server waits less than 2.8 s
 //! assigned ─► book ─► DispatchAssigned ─► effects take the call for the host
-//! lapsed, terminated ─► DispatchLost
+//! lapsed, taken back ─► DispatchLost
+//! the room is closed, or the agent has left it ─► CallOver
 //! session concluded ─► book ─► the job's end ─► then the agent may leave its room
 //! ```
 
+mod again;
 mod calls;
 mod desk;
 mod history;
 mod offer;
 mod operator;
+mod origin;
+mod rooms;
 mod view;
 
 use std::sync::Arc;
@@ -34,6 +38,8 @@ use desk::{Desk, Office};
 
 /// How long the connections may take to say what is left and goodbye.
 const SHUTDOWN_WITHIN: Duration = Duration::from_secs(3);
+/// Calls that lost their hosts and wait for another agent to be asked for; beyond, none is.
+const BEREAVED_MAX: usize = 256;
 
 /// Why there is no worker.
 #[derive(Debug, thiserror::Error)]
@@ -60,7 +66,6 @@ struct Shared {
     config: Arc<Config>,
     settings: Settings,
     office: Arc<Office>,
-    service: Service,
     workers: Vec<Worker>,
 }
 
@@ -87,10 +92,17 @@ impl Livekit {
             handle,
             calls,
             key: Arc::clone(&key),
+            service,
             url: settings.endpoint.to_string(),
             trusted: settings.trusted_metadata.clone(),
             grants: settings.host_grants.clone(),
         });
+        tokio::spawn(rooms::watch(Arc::clone(&office)));
+        if let Some(most) = settings.redispatch_after_host_death {
+            let (tell, bereaved) = tokio::sync::mpsc::channel(BEREAVED_MAX);
+            office.calls.tell_bereaved(tell);
+            tokio::spawn(again::run(Arc::clone(&office), most, bereaved));
+        }
         let mut workers = Vec::new();
         for (agent_name, job_type) in pairs(&settings) {
             let (client, notices) = Client::start(ClientPlan {
@@ -114,7 +126,7 @@ impl Livekit {
             tokio::spawn(desk.run(notices));
             workers.push(Worker { client, agent_name, job_type });
         }
-        Ok(Self { shared: Arc::new(Shared { config, settings, office, service, workers }) })
+        Ok(Self { shared: Arc::new(Shared { config, settings, office, workers }) })
     }
 
     /// Says what is left to say, and goodbye.

@@ -210,6 +210,8 @@ impl Config {
         put(&mut table, "job_types", livekit.job_types.iter().map(|it| it.name()).collect::<Vec<_>>());
         put(&mut table, "trusted_metadata", livekit.trusted_metadata.iter().map(|it| it.name()).collect::<Vec<_>>());
         put(&mut table, "host_grants", livekit.host_grants.iter().map(|it| it.name()).collect::<Vec<_>>());
+        let again = livekit.redispatch_after_host_death.map_or(Value::from("off"), |most| Value::from(i64::from(most)));
+        put(&mut table, "redispatch_after_host_death", again);
         put(root, "livekit", table);
     }
 

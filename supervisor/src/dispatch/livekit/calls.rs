@@ -12,10 +12,11 @@ use openrtc_livekit::bounds::END_AFTER_ASSIGNMENT;
 use openrtc_livekit::{Capacity, Client, Decision, JobEnd, JobId};
 use openrtc_policy::bounds::RESERVATION_TTL_MS;
 use openrtc_policy::{Conclusion, Status};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::history::{Fate, History};
+use super::origin::{Bereaved, Origin};
 
 /// After an end was handed over, the agent stays so long beyond the earliest moment at which the server takes it.
 const END_TRAVELS: Duration = Duration::from_millis(20);
@@ -40,6 +41,7 @@ struct Entry {
     job: JobId,
     client: usize,
     assigned: Option<Assigned>,
+    origin: Option<Arc<Origin>>,
     reserved_at: Instant,
     assigned_at: Option<Instant>,
 }
@@ -53,6 +55,7 @@ struct Book {
     jobs: HashMap<JobId, SessionId>,
     simulated: HashMap<String, Option<String>>,
     history: History,
+    bereaved: Option<mpsc::Sender<Bereaved>>,
 }
 
 /// The book. Clones share it.
@@ -130,16 +133,23 @@ impl Calls {
     pub(super) fn reserve(&self, job: JobId, client: usize, session: SessionId) {
         let mut book = self.book();
         book.jobs.insert(job.clone(), session);
-        book.sessions
-            .insert(session, Entry { job, client, assigned: None, reserved_at: Instant::now(), assigned_at: None });
+        let reserved_at = Instant::now();
+        let entry = Entry { job, client, assigned: None, origin: None, reserved_at, assigned_at: None };
+        book.sessions.insert(session, entry);
     }
 
     /// A job is ours; gives its session, and whether it came so late that its place may be gone.
-    pub(super) fn assign(&self, job: &JobId, assigned: Assigned) -> Option<(SessionId, bool)> {
+    pub(super) fn assign(
+        &self,
+        job: &JobId,
+        assigned: Assigned,
+        origin: Option<Arc<Origin>>,
+    ) -> Option<(SessionId, bool)> {
         let mut book = self.book();
         let session = *book.jobs.get(job)?;
         let entry = book.sessions.get_mut(&session)?;
         (entry.assigned, entry.assigned_at) = (Some(assigned), Some(Instant::now()));
+        entry.origin = origin;
         let late = entry.reserved_at.elapsed() > OLD;
         book.history.fate(job, Fate::Assigned);
         drop(book);
@@ -158,9 +168,29 @@ impl Calls {
         Some(session)
     }
 
-    /// The session of a job.
-    pub(super) fn session(&self, job: &JobId) -> Option<SessionId> {
-        self.book().jobs.get(job).copied()
+    /// The session of a job, and where it came from.
+    pub(super) fn session(&self, job: &JobId) -> Option<(SessionId, Option<Arc<Origin>>)> {
+        let book = self.book();
+        let session = *book.jobs.get(job)?;
+        Some((session, book.sessions.get(&session).and_then(|entry| entry.origin.clone())))
+    }
+
+    /// Calls that have been ours for so long, and where they came from.
+    pub(super) fn older_than(&self, age: Duration) -> Vec<(SessionId, Arc<Origin>)> {
+        let book = self.book();
+        let old = |entry: &Entry| entry.assigned_at.is_some_and(|at| at.elapsed() >= age);
+        let calls = book.sessions.iter().filter(|(_, entry)| old(entry));
+        calls.filter_map(|(session, entry)| Some((*session, entry.origin.clone()?))).collect()
+    }
+
+    /// How often a connection was lost, of all.
+    pub(super) fn disconnections(&self) -> u64 {
+        self.book().clients.iter().map(|client| client.standing().counters.disconnected).sum()
+    }
+
+    /// Calls that lose their host are told here.
+    pub(super) fn tell_bereaved(&self, to: mpsc::Sender<Bereaved>) {
+        self.book().bereaved = Some(to);
     }
 
     /// A session is about to start: what its host needs, once; and the server is told that the job runs.
@@ -181,9 +211,24 @@ impl Calls {
         let outcome = &conclusion.outcome;
         let end = match outcome.status {
             Status::Success | Status::Cancelled => JobEnd::Success,
-            Status::Failed => JobEnd::Failed { error: outcome.error.clone().unwrap_or_else(|| reason(conclusion)) },
+            Status::Failed => {
+                self.bereave(conclusion);
+                JobEnd::Failed { error: outcome.error.clone().unwrap_or_else(|| reason(conclusion)) }
+            }
         };
         self.end(conclusion.plan.session, end)
+    }
+
+    /// A failed call whose host died is told to who may ask for another agent.
+    fn bereave(&self, conclusion: &Conclusion) {
+        let book = self.book();
+        let (Some(to), Some(_died)) = (&book.bereaved, &conclusion.exit) else { return };
+        let Some(origin) = book.sessions.get(&conclusion.plan.session).and_then(|entry| entry.origin.clone()) else {
+            return;
+        };
+        if to.try_send(Bereaved { origin, tenant: conclusion.plan.tenant.clone() }).is_err() {
+            tracing::warn!(session = %conclusion.plan.session, "livekit: too many calls lost their hosts to ask for all again");
+        }
     }
 
     /// The same, for a session that never came to be.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use openrtc_ipc::{Call, SecretText, SessionId};
 use openrtc_livekit::{
     Acceptance, Answer as Reply, ApiKey, Assignment, Client, Declined, Grant, JobEnd, JobId, Lapse, NotDispatchable,
-    Notice, Offer, Standing,
+    Notice, Offer, Service, Standing,
 };
 use openrtc_policy::{Admitted, Answer};
 use tokio::sync::mpsc;
@@ -17,6 +17,8 @@ use tokio::sync::mpsc;
 use super::calls::{Assigned, Calls};
 use super::history::Answered;
 use super::offer::{self, Question};
+use super::origin::Origin;
+use super::rooms;
 use crate::config::livekit::{HostGrant, JobType, TrustedMetadata};
 use crate::host::chain;
 use crate::host::order::Recordings;
@@ -32,6 +34,7 @@ pub(super) struct Office {
     pub(super) handle: Handle,
     pub(super) calls: Calls,
     pub(super) key: Arc<ApiKey>,
+    pub(super) service: Service,
     /// As agents get it.
     pub(super) url: String,
     pub(super) trusted: BTreeSet<TrustedMetadata>,
@@ -80,13 +83,7 @@ impl Desk {
             }
             Notice::Assigned(assignment) => self.assigned(*assignment).await,
             Notice::Lapsed { job, why } => self.lapsed(job, why).await,
-            Notice::Terminate { job } => match self.office.calls.session(&job) {
-                Some(session) => {
-                    tracing::info!(%job, %session, "livekit: the server ends the job");
-                    self.office.handle.lost(session).await
-                }
-                None => Ok(()),
-            },
+            Notice::Terminate { job } => self.terminate(job).await,
             notice @ (Notice::Registered { .. }
             | Notice::Disconnected { .. }
             | Notice::Moving { .. }
@@ -97,6 +94,16 @@ impl Desk {
                 Ok(())
             }
         }
+    }
+
+    async fn terminate(&mut self, job: JobId) -> Result<(), Stopping> {
+        let Some((session, origin)) = self.office.calls.session(&job) else { return Ok(()) };
+        tracing::info!(%job, %session, "livekit: the server ends the job");
+        let Some(origin) = origin else { return self.office.handle.lost(session).await };
+        let office = Arc::clone(&self.office);
+        // Offers must not wait for what the server says to that; at shutdown nobody asks any more.
+        tokio::spawn(async move { rooms::terminated(&office, session, &origin).await });
+        Ok(())
     }
 
     async fn answer(&mut self, offer: Offer) -> Result<(), Stopping> {
@@ -179,6 +186,7 @@ impl Desk {
 
     async fn assigned(&mut self, assignment: Assignment) -> Result<(), Stopping> {
         let Assignment { id, job, raw, token, url } = assignment;
+        let origin = Origin::of(&job).map(Arc::new);
         let room = job.room.unwrap_or_default();
         let call = Call {
             url: url.filter(|url| !url.is_empty()).unwrap_or_else(|| self.office.url.clone()),
@@ -188,7 +196,7 @@ impl Desk {
             grants: self.grants(&room.name),
         };
         let assigned = Assigned { call, job_metadata: job.metadata, room_metadata: room.metadata };
-        let Some((session, late)) = self.office.calls.assign(&id, assigned) else {
+        let Some((session, late)) = self.office.calls.assign(&id, assigned, origin) else {
             // Its place was given up; the server must not wait for an agent that never comes.
             self.give_up(id);
             return Ok(());

@@ -50,6 +50,7 @@ pub(super) struct History {
     pub(super) accepted: u64,
     pub(super) refused: BTreeMap<String, u64>,
     pub(super) tenants_ignored: u64,
+    pub(super) redispatched: u64,
 }
 
 impl History {

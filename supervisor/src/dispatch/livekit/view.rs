@@ -26,6 +26,7 @@ impl Livekit {
             refused: history.refused.clone(),
             assignments_expired: expired,
             tenants_ignored: history.tenants_ignored,
+            redispatched: history.redispatched,
         })
     }
 }
