@@ -55,6 +55,7 @@ pub struct Setup {
     config_file: Option<PathBuf>,
     user: User,
     env: Vec<(String, OsString)>,
+    flags: Vec<String>,
     dir: TempDir,
 }
 
@@ -63,7 +64,7 @@ impl Setup {
     pub fn new(config: &str) -> Self {
         let dir = tempfile::Builder::new().prefix("ort-").tempdir().expect("temporary directory");
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("open the directory");
-        Self { config: config.to_owned(), config_file: None, user: User::Me, env: Vec::new(), dir }
+        Self { config: config.to_owned(), config_file: None, user: User::Me, env: Vec::new(), flags: Vec::new(), dir }
     }
 
     /// A supervisor with a configuration that stands somewhere, as it stands there.
@@ -80,6 +81,12 @@ impl Setup {
     /// With this variable in its environment, which is else empty but for the search path and its directories.
     pub fn env(mut self, variable: &str, value: impl Into<OsString>) -> Self {
         self.env.push((variable.to_owned(), value.into()));
+        self
+    }
+
+    /// With these after its other options.
+    pub fn flags(mut self, flags: &[&str]) -> Self {
+        self.flags.extend(flags.iter().map(|flag| (*flag).to_owned()));
         self
     }
 
@@ -133,7 +140,7 @@ impl Setup {
         });
         let log = fs::File::create(dir.join("supervisor.log")).expect("create log");
         let mut command = Command::new(&program);
-        command.arg("--isolation").arg("process").arg("--config").arg(&config);
+        command.arg("--isolation").arg("process").arg("--config").arg(&config).args(&self.flags);
         command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").envs(self.env);
         for (variable, name) in [("RUNTIME_DIRECTORY", "run"), ("STATE_DIRECTORY", "state")] {
             let path = dir.join(name);

@@ -56,11 +56,7 @@ impl Policy {
                     Asked::Operator => Intent::Operator,
                     Asked::Shutdown => Intent::Shutdown,
                     Asked::DrainTimeout => Intent::DrainTimeout,
-                    Asked::Duration
-                    | Asked::CallerLeft
-                    | Asked::CallOver
-                    | Asked::ForeignAgent
-                    | Asked::FullAgent => {
+                    Asked::Duration | Asked::CallerLeft | Asked::CallOver | Asked::ForeignAgent | Asked::FullAgent => {
                         Intent::SessionLimit { limit_ms: self.rules.terminate_grace_ms }
                     }
                 };

@@ -337,6 +337,19 @@ mod tests {
     }
 
     #[test]
+    fn a_call_that_is_over_has_run_to_its_end_whoever_hears_of_it_first() {
+        let host_first = conclude(None, reported(EndStatus::Success));
+        let server_first = conclude(Some(Asked::CallOver), reported(EndStatus::Cancelled));
+        assert_eq!((server_first.status, &server_first.reason), (Status::Success, &Reason::Completed));
+        assert_eq!(host_first, server_first);
+        assert_eq!(conclude(Some(Asked::CallOver), reported(EndStatus::Success)), host_first);
+        let taken_back = conclude(Some(Asked::CallerLeft), reported(EndStatus::Cancelled));
+        assert_eq!((taken_back.status, taken_back.reason), (Status::Cancelled, Reason::CallerLeft));
+        let not_started = conclude(None, End::CalledOff(Asked::CallOver));
+        assert_eq!((not_started.status, not_started.reason), (Status::Cancelled, Reason::CallerLeft));
+    }
+
+    #[test]
     fn what_a_host_says_of_a_session_nobody_asked_to_end_stands() {
         for (said, status, reason, blame) in [
             (EndStatus::Success, Status::Success, Reason::Completed, Blame::Caller),

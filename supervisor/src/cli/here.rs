@@ -27,11 +27,6 @@ use crate::{doctor, run};
 const ANY_AGENCY: &str = "[agents.any]\ncommand = [\"/bin/true\"]\n";
 
 /// `run`: the supervisor in the foreground, until it ends.
-pub fn run(global: &Global, hosts: HostArguments) -> Result<ExitCode, CliError> {
-    run_with(load(global)?, global, hosts)
-}
-
-/// The same, of a configuration that is there already.
 pub fn run_with(config: Config, global: &Global, hosts: HostArguments) -> Result<ExitCode, CliError> {
     let level = match (global.quiet, global.log_level) {
         (_, Some(level)) => level_filter(level),

@@ -57,7 +57,10 @@ pub struct Cli {
     /// Options of every command.
     #[command(flatten)]
     pub global: Global,
-    /// The command; without one, `--isolation` or `--config` means `run`.
+    /// Options of `run`, for a command line without a command.
+    #[command(flatten)]
+    pub server: run::ServerOptions,
+    /// The command; without one, `--isolation`, `--config` or a server means `run`.
     #[command(subcommand)]
     pub command: Option<Command>,
 }
@@ -219,18 +222,25 @@ fn whole(error: &CliError) -> String {
 }
 
 fn perform(cli: Cli, output: &Output, hosts: HostArguments) -> Result<ExitCode, CliError> {
-    let Cli { global, command } = cli;
+    let Cli { global, server, command } = cli;
     let asked = Asked { global: &global, output };
     let Some(command) = command else {
-        if global.isolation.is_some() || global.config.is_some() {
-            return here::run(&global, hosts);
+        if global.isolation.is_some() || global.config.is_some() || !server.is_empty() {
+            return run::perform(&run::Options { server, ..Default::default() }, &global, output, hosts);
         }
         output.complain(&Cli::command().render_help().to_string());
         return Ok(Exit::Usage.into());
     };
     let exit = match command {
         // These need no supervisor.
-        Command::Run(options) => return run::perform(&options, &global, output, hosts),
+        Command::Run(mut options) => {
+            options.server = options.server.over(server);
+            return run::perform(&options, &global, output, hosts);
+        }
+        _ if !server.is_empty() => {
+            output.complain("error: --livekit-… are options of `run`; a command asks the supervisor that runs");
+            return Ok(Exit::Usage.into());
+        }
         Command::Demo(options) => return here::demo(&global, &options),
         Command::Config(command) => config::perform(&command, &global, output)?,
         Command::Runtime(command) => runtime::perform(command, &global, output)?,

@@ -6,10 +6,11 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::exit::CliError;
+use super::exit::{CliError, Exit};
 use super::output::Output;
 use super::{Global, HostArguments, application, here};
 use crate::application::made;
+use crate::config::Config;
 
 /// Options of `run`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
@@ -24,7 +25,62 @@ that its plugins read those are passed on that are set here. `config import` wri
 pub struct Options {
     /// A Python application in place of --config: main.py, agents.py:pool, my.module:server, or a folder of agents
     #[arg(value_name = "APPLICATION")]
-    application: Option<String>,
+    pub(super) application: Option<String>,
+    /// The LiveKit server.
+    #[command(flatten)]
+    pub(super) server: ServerOptions,
+}
+
+/// A LiveKit server on the command line; its key and secret are named, never written there.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct ServerOptions {
+    /// LiveKit server to take calls from, in place of `[livekit] url` and LIVEKIT_URL
+    #[arg(long, value_name = "URL")]
+    livekit_url: Option<String>,
+    /// Where its API key stands, in place of LIVEKIT_API_KEY: env:NAME or file:PATH
+    #[arg(long, value_name = "REFERENCE")]
+    livekit_api_key: Option<String>,
+    /// Where its API secret stands, in place of LIVEKIT_API_SECRET: env:NAME or file:PATH
+    #[arg(long, value_name = "REFERENCE")]
+    livekit_api_secret: Option<String>,
+}
+
+impl ServerOptions {
+    /// What was said, by the key that it stands for.
+    fn keys(&self) -> Vec<(String, String)> {
+        let said = [
+            ("livekit.url", &self.livekit_url),
+            ("livekit.api_key", &self.livekit_api_key),
+            ("livekit.api_secret", &self.livekit_api_secret),
+        ];
+        said.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value.clone()?))).collect()
+    }
+
+    /// The option that holds what it should only name: every user of the machine can read a command line.
+    fn literal(&self) -> Option<&'static str> {
+        let is_literal = |value: &Option<String>| {
+            value.as_ref().is_some_and(|value| !value.starts_with("env:") && !value.starts_with("file:"))
+        };
+        match (is_literal(&self.livekit_api_secret), is_literal(&self.livekit_api_key)) {
+            (true, _) => Some("--livekit-api-secret"),
+            (false, true) => Some("--livekit-api-key"),
+            (false, false) => None,
+        }
+    }
+
+    /// Whether anything was said.
+    pub(super) fn is_empty(&self) -> bool {
+        self.keys().is_empty()
+    }
+
+    /// These, and where they say nothing, those before the command's name.
+    pub(super) fn over(self, before: Self) -> Self {
+        Self {
+            livekit_url: self.livekit_url.or(before.livekit_url),
+            livekit_api_key: self.livekit_api_key.or(before.livekit_api_key),
+            livekit_api_secret: self.livekit_api_secret.or(before.livekit_api_secret),
+        }
+    }
 }
 
 pub(super) fn perform(
@@ -33,9 +89,15 @@ pub(super) fn perform(
     output: &Output,
     hosts: HostArguments,
 ) -> Result<ExitCode, CliError> {
-    let Some(named) = &options.application else { return here::run(global, hosts) };
+    if let Some(flag) = options.server.literal() {
+        output.complain(&format!("error: {flag} takes env:NAME or file:PATH: everybody here can read a command line"));
+        return Ok(Exit::Usage.into());
+    }
+    let mut request = here::request(global);
+    request.overrides.keys = options.server.keys();
+    let Some(named) = &options.application else { return here::run_with(Config::load(&request)?, global, hosts) };
     let (place, read) = application::read(named, global)?;
-    let made = made::make(&place, &read, &here::request(global))?;
+    let made = made::make(&place, &read, &request)?;
     for said in &made.said {
         output.note(said);
     }

@@ -26,7 +26,9 @@ pub(super) async fn run(office: Arc<Office>, most: u32, mut bereaved: mpsc::Rece
                 office.calls.history(|history| history.redispatched += 1);
                 tracing::info!(room, tenant = %call.tenant, number, most, "livekit: its host died, another agent is asked for");
             }
-            Ok(Err(why)) => tracing::warn!(room, tenant = %call.tenant, "livekit: its host died, no other agent is asked for: {why}"),
+            Ok(Err(why)) => {
+                tracing::warn!(room, tenant = %call.tenant, "livekit: its host died, no other agent is asked for: {why}")
+            }
             Err(Stopping) => return,
         }
     }
