@@ -29,6 +29,7 @@ printf '{"type":"custom","name":"session","data":%s}\n' "$session" >&3
 printf '{"type":"custom","name":"env","data":"%s"}\n' "$(env | tr '\n' ' ' | tr -d '"\\\\')" >&3
 ''']
 [tenants.acme]
+[tenants.initech]
 [tenants.globex]
 status = "suspended"
 "#;
@@ -315,12 +316,13 @@ fn caller(server: &LivekitServer, room: &str) -> std::net::TcpStream {
 }
 
 impl Scene {
-    /// Kills the only host of acme.
+    /// Kills the host of a tenant's call.
     #[track_caller]
-    fn kill_host(&self) {
+    fn kill_host(&self, tenant: &str) {
         let pid = until("it has a host", || {
-            let hosts = self.running.hosts_of("acme");
-            let pid = hosts.iter().find(|host| host["sessions"] != 0)?["pid"].as_i64()?;
+            let hosts = self.running.hosts_of(tenant);
+            let serves = |host: &&Value| host["sessions"].as_array().is_some_and(|sessions| !sessions.is_empty());
+            let pid = hosts.iter().find(serves)?["pid"].as_i64()?;
             rustix::process::Pid::from_raw(i32::try_from(pid).ok()?)
         });
         rustix::process::kill_process(pid, Signal::KILL).expect("kill the host");
@@ -340,13 +342,13 @@ fn a_call_whose_host_died_gets_another_agent_as_often_as_was_said() {
     scene.dispatch("room-1", r#"{"tenant":"acme","agent":"wait","plan":"gold"}"#);
     for deaths in 0..2 {
         scene.runs(deaths + 1);
-        scene.kill_host();
+        scene.kill_host("acme");
         until("another agent is asked for", || (scene.livekit()["redispatched"] == deaths + 1).then_some(()));
     }
     scene.runs(3);
     let live = scene.running.json(&["session", "list"]).0["sessions"][0].clone();
     assert_eq!((live["room"].as_str(), live["tenant"].as_str()), (Some("room-1"), Some("acme")), "{live}");
-    scene.kill_host();
+    scene.kill_host("acme");
     scene.says("redispatch_after_host_death = 2 is used up");
     drop(caller);
     assert_eq!((scene.livekit()["redispatched"].as_u64(), scene.livekit()["offers"].as_u64()), (Some(2), Some(3)));
@@ -356,16 +358,16 @@ fn a_call_whose_host_died_gets_another_agent_as_often_as_was_said() {
 #[cfg_attr(not(livekit), ignore = "needs a livekit-server, or Go to install one")]
 fn no_other_agent_is_asked_for_behind_an_open_breaker_or_where_nobody_waits() {
     let scene = Scene::new(&format!("{CLERK}redispatch_after_host_death = 2\n"));
-    scene.dispatch("room-1", r#"{"tenant":"acme","agent":"wait"}"#);
+    scene.dispatch("room-1", r#"{"tenant":"initech","agent":"wait"}"#);
     scene.runs(1);
-    scene.kill_host();
+    scene.kill_host("initech");
     scene.says("nobody is in its room");
     let _caller = caller(&scene.server, "room-2");
     scene.dispatch("room-2", r#"{"tenant":"acme","agent":"wait"}"#);
     scene.runs(2);
     let (_, code) = scene.running.json(&["breaker", "trip", "--tenant", "acme", "--for", "600"]);
     assert_eq!(code, 0);
-    scene.kill_host();
+    scene.kill_host("acme");
     scene.says("the circuit breaker of acme is open");
     assert_eq!(scene.livekit()["redispatched"], 0);
 }

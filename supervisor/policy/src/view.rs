@@ -198,6 +198,12 @@ impl Policy {
         }
     }
 
+    /// How long no new host is made for a tenant and this agent of it, because the last ones died.
+    pub fn back_off_ms(&self, tenant: &TenantId, agent: &AgentName) -> u64 {
+        let rules = self.rules.agents.get(agent);
+        rules.and_then(|rules| self.restarts.wait_ms(self.now, tenant, &rules.runtime)).unwrap_or_default()
+    }
+
     /// Places held in all: sessions, and reservations that may become some.
     pub fn active(&self) -> u32 {
         self.places.all()

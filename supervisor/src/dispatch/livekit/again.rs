@@ -4,6 +4,7 @@
 //! server offers it to whoever has room.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use openrtc_livekit::{Service, ServiceError, proto};
 use tokio::sync::mpsc;
@@ -17,31 +18,46 @@ use crate::sources::Stopping;
 /// counting.
 const ATTRIBUTE: &str = "openrtc.redispatched";
 
-/// Asks again for each call that lost its host, one after the other.
+/// Longest wait for a host that may be made again; then another worker may have one.
+const BACK_OFF_MAX: Duration = Duration::from_secs(30);
+/// Beyond the back-off's end, which policy counts by its own clock.
+const BEYOND: Duration = Duration::from_millis(50);
+
+/// Asks again for each call that lost its host.
 pub(super) async fn run(office: Arc<Office>, most: u32, mut bereaved: mpsc::Receiver<Bereaved>) {
     while let Some(call) = bereaved.recv().await {
-        let room = &call.origin.room;
-        match again(&office, most, &call).await {
-            Ok(Ok(number)) => {
-                office.calls.history(|history| history.redispatched += 1);
-                tracing::info!(room, tenant = %call.tenant, number, most, "livekit: its host died, another agent is asked for");
-            }
-            Ok(Err(why)) => {
-                tracing::warn!(room, tenant = %call.tenant, "livekit: its host died, no other agent is asked for: {why}")
-            }
-            Err(Stopping) => return,
+        // Each waits for itself; there are no more of them than there were calls.
+        tokio::spawn(serve(Arc::clone(&office), most, call));
+    }
+}
+
+async fn serve(office: Arc<Office>, most: u32, call: Bereaved) {
+    let (room, tenant) = (&call.origin.room, &call.tenant);
+    match again(&office, most, &call).await {
+        Ok(Ok(number)) => {
+            office.calls.history(|history| history.redispatched += 1);
+            tracing::info!(room, %tenant, number, most, "livekit: its host died, another agent is asked for");
         }
+        Ok(Err(why)) => {
+            tracing::warn!(room, %tenant, "livekit: its host died, no other agent is asked for: {why}");
+        }
+        Err(Stopping) => {}
     }
 }
 
 /// Gives which time it is, or why it is not done.
 async fn again(office: &Office, most: u32, call: &Bereaved) -> Result<Result<u32, String>, Stopping> {
-    let Bereaved { origin, tenant } = call;
+    let Bereaved { origin, tenant, agent } = call;
     let Some(number) = next(origin, most) else {
         return Ok(Err(format!("redispatch_after_host_death = {most} is used up")));
     };
     if !origin.sole {
         return Ok(Err("it was a participant's job, not the room's".to_owned()));
+    }
+    let (whose, which) = (tenant.clone(), agent.clone());
+    let wait_ms = office.handle.inspect(move |policy| policy.back_off_ms(&whose, &which)).await?;
+    if wait_ms > 0 {
+        tokio::time::sleep((Duration::from_millis(wait_ms) + BEYOND).min(BACK_OFF_MAX)).await;
     }
     let whose = tenant.clone();
     let breaker = office.handle.inspect(move |policy| policy.breaker(&whose).state).await?;

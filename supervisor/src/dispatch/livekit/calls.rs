@@ -226,7 +226,8 @@ impl Calls {
         let Some(origin) = book.sessions.get(&conclusion.plan.session).and_then(|entry| entry.origin.clone()) else {
             return;
         };
-        if to.try_send(Bereaved { origin, tenant: conclusion.plan.tenant.clone() }).is_err() {
+        let openrtc_policy::SessionPlan { tenant, agent, .. } = conclusion.plan.clone();
+        if to.try_send(Bereaved { origin, tenant, agent }).is_err() {
             tracing::warn!(session = %conclusion.plan.session, "livekit: too many calls lost their hosts to ask for all again");
         }
     }

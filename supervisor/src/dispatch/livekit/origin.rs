@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use openrtc_ipc::TenantId;
+use openrtc_ipc::{AgentName, TenantId};
 use openrtc_livekit::proto;
 
 /// A room's job, and the dispatch that made it.
@@ -25,6 +25,7 @@ pub(super) struct Origin {
 pub(super) struct Bereaved {
     pub(super) origin: std::sync::Arc<Origin>,
     pub(super) tenant: TenantId,
+    pub(super) agent: AgentName,
 }
 
 impl Origin {
