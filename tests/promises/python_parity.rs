@@ -210,7 +210,7 @@ fn is_in(bytes: &[u8], text: &[u8]) -> bool {
 }
 
 /// Which of the texts are in a process's memory, its environment or its arguments; `None` if it has ended.
-fn found_in(pid: u32, texts: &[&'static str]) -> Option<Vec<&'static str>> {
+pub(crate) fn found_in(pid: u32, texts: &[&'static str]) -> Option<Vec<&'static str>> {
     const CHUNK: usize = 4 << 20;
     let proc = PathBuf::from(format!("/proc/{pid}"));
     let maps = fs::read_to_string(proc.join("maps")).ok().filter(|maps| !maps.is_empty())?;
@@ -252,7 +252,7 @@ fn found_in(pid: u32, texts: &[&'static str]) -> Option<Vec<&'static str>> {
 }
 
 /// Each process of the supervisor with the tenant whose host it is, if it is one, and the texts that it holds.
-fn holders(running: &Running, texts: &[&'static str]) -> BTreeMap<u32, (Option<String>, Vec<&'static str>)> {
+pub(crate) fn holders(running: &Running, texts: &[&'static str]) -> BTreeMap<u32, (Option<String>, Vec<&'static str>)> {
     let hosts = running.snapshot()["hosts"].as_array().cloned().unwrap_or_default();
     let tenant = |pid: u32| hosts.iter().find(|host| host["pid"] == pid).and_then(|host| host["tenant"].as_str());
     let tell = |pid| Some((pid, (tenant(pid).map(str::to_owned), found_in(pid, texts)?)));

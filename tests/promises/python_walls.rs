@@ -24,7 +24,7 @@ fn field(text: &str, name: &str) -> String {
 }
 
 /// The walls that every Python host has, whoever runs the supervisor; gives its uid.
-fn stands_behind_walls(host: &Value) -> u32 {
+pub(crate) fn stands_behind_walls(host: &Value) -> u32 {
     let pid = pid_of(host);
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("status");
     for set in ["CapInh:", "CapPrm:", "CapEff:", "CapAmb:"] {

@@ -29,6 +29,8 @@ FRAME_MS = 10
 HEAR_RATE_HZ = 16_000
 #: A frame is heard from this level on; full scale is 1.
 LOUD = 0.005
+#: So many of the longest gaps are told.
+GAPS_TOLD = 20
 KEY = os.environ.get("LIVEKIT_API_KEY", "devkey")
 SECRET = os.environ.get("LIVEKIT_API_SECRET", "secret")
 
@@ -64,6 +66,8 @@ class Call:
     """Seconds since the call began."""
     until_left: bool = False
     """Leaves at once when the agent has left."""
+    until_said: str | None = None
+    """Leaves once the agent has said so."""
 
 
 class Caller:
@@ -105,6 +109,7 @@ class Caller:
                 self.seen["error"] = f"{type(error).__name__}: {error}"
             finally:
                 self._mark("left_ms")
+                self.seen |= {"began_unix_ms": round(time.time() * 1000) - self._now_ms(), "metadata": self.room.metadata}
                 for task in self._tasks:
                     task.cancel()
                 await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -232,6 +237,8 @@ class Caller:
         text = await reader.read_all()
         if who != self.call.identity and text:
             self.said.append(text)
+            if self.call.until_said is not None and self.call.until_said in text:
+                self._over.set()
 
     async def _hear(self, track: Any) -> None:
         stream = rtc.AudioStream(track, sample_rate=HEAR_RATE_HZ, num_channels=1, frame_size_ms=FRAME_MS)
@@ -268,7 +275,7 @@ class Caller:
         self._energy += power * FRAME_MS / 1000
 
     def _told(self) -> dict[str, Any]:
-        gaps = sorted(self._gaps, reverse=True)[:5]
+        gaps = sorted(self._gaps, reverse=True)[:GAPS_TOLD]
         return self.seen | {
             "heard": self._loud_frames > 0,
             "heard_s": round(self._loud_frames * FRAME_MS / 1000, 2),

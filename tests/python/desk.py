@@ -1,6 +1,7 @@
 """A plain livekit-agents application whose agent speaks for long, and does what its dispatch's metadata says.
 
-Owns: nothing of its own; `{"do": "die"}` ends its process, `{"do": "raise"}` its entrypoint, `{"do": "hang_up"}` the call.
+Owns: nothing of its own; `{"do": "die"}` ends its process, `{"do": "raise"}` its entrypoint, `{"do": "hang_up"}` the call;
+`{"do": "ask", "room": …}` asks the server to change a room's metadata, its own by default.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import signal
 
 import fake_voice
+from livekit import api
 from livekit.agents import Agent, AgentServer, AgentSession, JobContext, JobProcess, cli
 from livekit.plugins import silero
 
@@ -47,6 +49,10 @@ async def entrypoint(ctx: JobContext) -> None:
             raise RuntimeError("the desk fell over")
         case "hang_up":
             asyncio.get_running_loop().call_later(after_s, ctx.shutdown, "said enough")
+        case "ask":
+            asked = api.UpdateRoomMetadataRequest(room=told.get("room", ctx.room.name), metadata="the desk was here")
+            async with api.LiveKitAPI() as server:
+                await server.room.update_room_metadata(asked)
 
 
 if __name__ == "__main__":

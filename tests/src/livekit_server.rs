@@ -25,7 +25,14 @@ pub struct LivekitServer {
     binary: PathBuf,
     log: PathBuf,
     ports: Ports,
+    wanted: Wanted,
+}
+
+/// How it is to run.
+#[derive(Debug, Clone, Copy)]
+struct Wanted {
     level: &'static str,
+    secret: &'static str,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -44,12 +51,18 @@ impl LivekitServer {
 
     /// Starts one that logs at this level; `info` names the ends of jobs.
     pub fn start_logging(level: &'static str) -> Result<Self, String> {
+        Self::start_with(level, SECRET)
+    }
+
+    /// Starts one with another secret than that of `--dev`, which is too common a word to be looked for.
+    pub fn start_with(level: &'static str, secret: &'static str) -> Result<Self, String> {
+        let wanted = Wanted { level, secret };
         let binary = binary()?;
         let ports = Ports { http: free_tcp(), rtc_tcp: free_tcp(), rtc_udp: free_udp() };
         let log = target_directory().join(format!("livekit/server-{}.log", ports.http));
         fs::create_dir_all(log.parent().expect("a directory")).expect("a directory for its log");
-        let child = run(&binary, &log, ports, level);
-        let mut server = Self { child, binary, log, ports, level };
+        let child = run(&binary, &log, ports, wanted);
+        let mut server = Self { child, binary, log, ports, wanted };
         server.wait();
         Ok(server)
     }
@@ -68,8 +81,13 @@ impl LivekitServer {
     /// Starts it again, on the same ports, as a server that knows nothing any more.
     pub fn restart(&mut self) {
         self.kill();
-        self.child = run(&self.binary, &self.log, self.ports, self.level);
+        self.child = run(&self.binary, &self.log, self.ports, self.wanted);
         self.wait();
+    }
+
+    /// The secret of [`KEY`].
+    pub fn secret(&self) -> &'static str {
+        self.wanted.secret
     }
 
     /// What it wrote, for whoever looks into a failure.
@@ -110,10 +128,12 @@ impl Drop for LivekitServer {
     }
 }
 
-fn run(binary: &Path, log: &Path, ports: Ports, level: &str) -> Child {
+fn run(binary: &Path, log: &Path, ports: Ports, wanted: Wanted) -> Child {
     let Ports { http, rtc_tcp, rtc_udp } = ports;
+    let Wanted { level, secret } = wanted;
     let config = format!(
-        "port: {http}\nrtc: {{tcp_port: {rtc_tcp}, udp_port: {rtc_udp}}}\nlogging: {{level: {level}, pion_level: error}}"
+        "port: {http}\nkeys: {{{KEY}: {secret}}}\nrtc: {{tcp_port: {rtc_tcp}, udp_port: {rtc_udp}}}\n\
+         logging: {{level: {level}, pion_level: error}}"
     );
     let output = File::options().create(true).append(true).open(log).expect("its log");
     Command::new(binary)

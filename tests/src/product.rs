@@ -18,9 +18,23 @@ pub fn binary() -> &'static Path {
         if is_release() {
             cargo.arg("--release");
         }
+        apart_from_these_tests(&mut cargo);
         assert!(cargo.status().expect("run cargo").success(), "the product does not build");
         profile_dir().join("openrtc-supervisor")
     })
+}
+
+/// Takes away what cargo tells of the package that it tests: `ring` is built anew whenever that changes, and all that needs
+/// it, now for the tests and now for the product.
+pub(crate) fn apart_from_these_tests(command: &mut Command) {
+    let of_these_tests = |name: &str| {
+        name == "OUT_DIR" || ["CARGO_MANIFEST_", "CARGO_PKG_"].iter().any(|prefix| name.starts_with(prefix))
+    };
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(of_these_tests) {
+            command.env_remove(name);
+        }
+    }
 }
 
 /// Where cargo builds.

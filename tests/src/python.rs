@@ -122,6 +122,7 @@ impl Venv {
         let path = std::iter::once(self.dir.join("bin")).chain(std::env::split_paths(&path));
         pip.env("PATH", std::env::join_paths(path).map_err(|error| format!("search path: {error}"))?);
         pip.env("MATURIN_PEP517_ARGS", format!("--profile {profile}")).env("CARGO_TARGET_DIR", target);
+        product::apart_from_these_tests(&mut pip);
         succeed("build the host: pip install ./tenant-host/python", &mut pip)?;
         fs::write(mark, built).map_err(|error| format!("mark the host: {error}"))
     }

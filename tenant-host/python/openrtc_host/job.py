@@ -146,6 +146,8 @@ class Job:
             self._closed.set_result(event.reason.value)
             if event.error is not None:
                 self._on_shutdown(event.reason.value)
+            elif event.reason.value == "participant_disconnected":  # some time before the room closes
+                self._session.is_over = not self._session.ending.is_set()
 
     def _on_shutdown(self, reason: str) -> None:
         if not self._shutdown.done():

@@ -22,6 +22,7 @@ class SessionTask(Protocol):
     output_fd: int | None
     ending: asyncio.Event
     end_reason: str | None
+    is_over: bool
 
     def emit(self, event: dict[str, Any]) -> None: ...
     def rerouted(self, agent: str) -> None: ...

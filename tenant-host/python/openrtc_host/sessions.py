@@ -42,7 +42,7 @@ class SessionTask:
     """One session, for what runs it.
 
     `ending` is set when the session is to end, `end_reason` then says why; after the grace its task is cancelled.
-    `input_fd` and `output_fd` belong to the host, which closes them after the session.
+    `is_over`: its caller left before that. `input_fd` and `output_fd` belong to the host, which closes them.
     """
 
     def __init__(self, fields: dict[str, Any], configure: dict[str, Any], outbox: Outbox) -> None:
@@ -54,6 +54,7 @@ class SessionTask:
         self.context = context.context_of(self.info)
         self.ending = asyncio.Event()
         self.end_reason: str | None = None
+        self.is_over = False
         self.input_fd: int | None = None
         self.output_fd: int | None = None
         self.leave: Callable[[], Awaitable[None]] | None = None
@@ -255,7 +256,7 @@ class Sessions:
         del self._running[running.session.id]
         if running.timer is not None:
             running.timer.cancel()
-        if running.session.ending.is_set():
+        if running.session.ending.is_set() and not (running.session.is_over and status == "success"):
             status = "cancelled"
         running.session.ended(status, error)
         if running.session.leave is not None:

@@ -192,6 +192,19 @@ def test_a_session_asked_to_end_learns_why_and_is_cancelled(serve: Any) -> None:
     assert status == "cancelled" and error is not None and error.startswith("RuntimeError: on the way out")
 
 
+def test_a_session_whose_caller_had_left_before_it_was_asked_to_end_is_a_success(serve: Any) -> None:
+    async def entrypoint(session: SessionTask) -> None:
+        session.is_over = True
+        await session.ending.wait()
+
+    async def script(channel: FakeChannel) -> None:
+        channel.command("StartSession", **start())
+        channel.command("EndSession", session=info()["session"], reason="caller_left")
+        await shutdown(channel)
+
+    assert ended(serve(entrypoint, script)) == [("success", None)]
+
+
 def test_after_the_grace_the_task_is_cancelled(serve: Any) -> None:
     cancelled: list[float] = []
 

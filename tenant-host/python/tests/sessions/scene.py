@@ -35,7 +35,7 @@ class Session:
         self.input_fd, self.output_fd = input_fd, output_fd
         self.call: dict[str, Any] | None = None
         self.leave: Any = None
-        self.ending, self.end_reason = asyncio.Event(), None
+        self.ending, self.end_reason, self.is_over = asyncio.Event(), None, False
         self.events: list[dict[str, Any]] = []
         self.reroutes: list[str] = []
         self.starts = 0
