@@ -78,6 +78,8 @@ class Caller:
         self._gaps: list[tuple[int, int]] = []
         self._last_loud_ms: int | None = None
         self._stall_ms = 0
+        self._heard_ms: dict[int, int] = {}
+        self._gap_ms: dict[int, int] = {}
         self._spoke, self._over = asyncio.Event(), asyncio.Event()
         self._quiet_since: float | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -259,17 +261,24 @@ class Caller:
         if "spoken_ms" in self.seen and self._quiet_since is not None:
             self._mark("answered_ms")
         self._quiet_since = None
+        second = self._now_ms() // 1000
+        self._heard_ms[second] = self._heard_ms.get(second, 0) + FRAME_MS
         if self._last_loud_ms is not None:
             gap_ms = place_ms - self._last_loud_ms - FRAME_MS
             if 0 < gap_ms < self.call.pause_ms:
                 self._gaps.append((gap_ms, self._now_ms() - gap_ms))
+                self._gap_ms[second] = max(gap_ms, self._gap_ms.get(second, 0))
         self._last_loud_ms = place_ms
         self._loud_frames += 1
         self._energy += power * FRAME_MS / 1000
 
     def _told(self) -> dict[str, Any]:
         gaps = sorted(self._gaps, reverse=True)[:5]
+        seconds = range(max(self._heard_ms, default=-1) + 1)
         return self.seen | {
+            "began_unix_ms": round((time.time() - time.monotonic() + self.start) * 1000),
+            "heard_ms_by_second": [self._heard_ms.get(second, 0) for second in seconds],
+            "longest_gap_ms_by_second": [self._gap_ms.get(second, 0) for second in seconds],
             "heard": self._loud_frames > 0,
             "heard_s": round(self._loud_frames * FRAME_MS / 1000, 2),
             "energy": round(self._energy, 5),
