@@ -82,10 +82,10 @@ fn failed<'a>(rows: &'a [Value], tenant: &str) -> Option<&'a Value> {
     rows.iter().find(is)
 }
 
-/// What the server wrote of the end of a room's job, if it did.
-fn job_ended(log: &str, room: &str) -> Option<String> {
-    let of_room = |line: &&str| line.contains("job ended") && line.contains(room);
-    log.lines().find(of_room).map(str::to_owned)
+/// What the server wrote of the end of a job, if it did.
+fn job_ended(log: &str, job: &str) -> Option<String> {
+    let of_job = |line: &&str| line.contains("job ended") && line.contains(job);
+    log.lines().find(of_job).map(str::to_owned)
 }
 
 /// What supervisor and server say of the hostile tenant's first call.
@@ -94,10 +94,11 @@ async fn death(stage: &Stage, server: &Server) -> Result<Death, ClientError> {
     let room = room(HOSTILE, 1);
     loop {
         let rows = stage.client.rows().await?;
-        let (end, server_said) = (failed(&rows, HOSTILE), job_ended(&server.log(), &room));
+        let offer = stage.client.livekit_check(&room).await?.last_offer;
+        let server_said = offer.as_ref().and_then(|offer| job_ended(&server.log(), &offer.job));
+        let end = failed(&rows, HOSTILE);
         if (end.is_some() && server_said.is_some()) || Instant::now() > deadline {
             let word = |key: &str| end.and_then(|end| end["payload"][key].as_str()).map(str::to_owned);
-            let offer = stage.client.livekit_check(&room).await?.last_offer;
             return Ok(Death {
                 at_unix_ms: end.and_then(|end| end["at_unix_ms"].as_u64()),
                 status: word("status"),
