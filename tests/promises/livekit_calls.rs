@@ -72,7 +72,7 @@ api_keys = { fake_voice = { env = "INITECH_KEY" } }
 
     fn calling(&self, seconds: u64, callers: &[Value]) -> Command {
         let mut command = python::required().command(&[]);
-        command.arg(python::repository("tests/python/caller.py"));
+        command.arg(python::repository("examples/livekit/caller.py"));
         command.args(["--url", &self.server.url(), "--seconds", &seconds.to_string(), "--callers"]);
         command.arg(Value::from(callers).to_string()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command

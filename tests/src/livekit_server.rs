@@ -28,11 +28,39 @@ pub struct LivekitServer {
     level: &'static str,
 }
 
+/// Ports of a server's own.
 #[derive(Debug, Clone, Copy)]
-struct Ports {
-    http: u16,
+pub struct Ports {
+    /// What workers and callers connect to.
+    pub http: u16,
     rtc_tcp: u16,
     rtc_udp: u16,
+}
+
+impl Ports {
+    /// Ports that are free now.
+    pub fn free() -> Self {
+        Self { http: free_tcp(), rtc_tcp: free_tcp(), rtc_udp: free_udp() }
+    }
+
+    /// As the server's configuration has them.
+    pub fn config(&self) -> String {
+        format!("port: {}\nrtc: {{tcp_port: {}, udp_port: {}}}", self.http, self.rtc_tcp, self.rtc_udp)
+    }
+
+    /// Whether a server answers there.
+    pub fn answer(&self) -> bool {
+        let ask = || {
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.http));
+            let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
+            stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+            stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer)?;
+            std::io::Result::Ok(answer)
+        };
+        ask().is_ok_and(|answer| answer.ends_with("OK"))
+    }
 }
 
 impl LivekitServer {
@@ -45,7 +73,7 @@ impl LivekitServer {
     /// Starts one that logs at this level; `info` names the ends of jobs.
     pub fn start_logging(level: &'static str) -> Result<Self, String> {
         let binary = binary()?;
-        let ports = Ports { http: free_tcp(), rtc_tcp: free_tcp(), rtc_udp: free_udp() };
+        let ports = Ports::free();
         let log = target_directory().join(format!("livekit/server-{}.log", ports.http));
         fs::create_dir_all(log.parent().expect("a directory")).expect("a directory for its log");
         let child = run(&binary, &log, ports, level);
@@ -79,7 +107,7 @@ impl LivekitServer {
 
     fn wait(&mut self) {
         let start = Instant::now();
-        while !self.answers() {
+        while !self.ports.answer() {
             if let Ok(Some(status)) = self.child.try_wait() {
                 panic!("livekit-server ended with {status}: {}", self.log());
             }
@@ -87,19 +115,6 @@ impl LivekitServer {
             #[expect(clippy::disallowed_methods, reason = "a pause between two looks at a condition")]
             std::thread::sleep(Duration::from_millis(20));
         }
-    }
-
-    fn answers(&self) -> bool {
-        let ask = || {
-            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.ports.http));
-            let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
-            stream.set_read_timeout(Some(Duration::from_secs(1)))?;
-            stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer)?;
-            std::io::Result::Ok(answer)
-        };
-        ask().is_ok_and(|answer| answer.ends_with("OK"))
     }
 }
 
@@ -111,10 +126,7 @@ impl Drop for LivekitServer {
 }
 
 fn run(binary: &Path, log: &Path, ports: Ports, level: &str) -> Child {
-    let Ports { http, rtc_tcp, rtc_udp } = ports;
-    let config = format!(
-        "port: {http}\nrtc: {{tcp_port: {rtc_tcp}, udp_port: {rtc_udp}}}\nlogging: {{level: {level}, pion_level: error}}"
-    );
+    let config = format!("{}\nlogging: {{level: {level}, pion_level: error}}", ports.config());
     let output = File::options().create(true).append(true).open(log).expect("its log");
     Command::new(binary)
         .args(["--dev", "--bind", "127.0.0.1", "--node-ip", "127.0.0.1", "--config-body", &config])

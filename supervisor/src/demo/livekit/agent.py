@@ -1,4 +1,4 @@
-"""The demo's agent: greets its caller, and answers at length once it has been spoken to. It needs no key and no network.
+"""The demo's agent: greets its caller, and answers at length once it has been spoken to. It needs no key.
 
 Owns: nothing of its own; `{"crash_after_s": 9}` in the metadata of its dispatch crashes its process, as a fault in a
 native library would.

@@ -23,7 +23,7 @@ const AGENT_SCRIPT: &str = include_str!("agent.py");
 /// What they hear and speak with.
 const VOICE: &str = include_str!("../../../../examples/python/fake_voice.py");
 /// Who calls them.
-const CALLER_SCRIPT: &str = include_str!("../../../../tests/python/caller.py");
+const CALLER_SCRIPT: &str = include_str!("../../../../examples/livekit/caller.py");
 /// Where that lies.
 pub const CALLER: &str = "caller.py";
 

@@ -7,8 +7,9 @@ Owns: the caller's side of a call, measured at the caller. Never: knows of a sup
     python caller.py --url … --seconds 8 --callers '[{"room": "acme_1", "dispatch": "support"}, {"room": …}]'
 
 Prints one JSON object; of several callers, `{"callers": [one for each, in order]}`. Times are in ms since the call
-began: since the dispatch was asked for, or, without one of its own, since the caller began to join. Key and secret come
-from LIVEKIT_API_KEY and LIVEKIT_API_SECRET, else they are those of `livekit-server --dev`.
+began: since the dispatch was asked for, or, without one of its own, since the caller began to join. The server,
+its key and its secret come from LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET, else they are those of
+`livekit-server --dev`.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ SECRET = os.environ.get("LIVEKIT_API_SECRET", "secret")
 class Call:
     """What one caller is to do."""
 
-    url: str = "ws://127.0.0.1:7880"
+    url: str = os.environ.get("LIVEKIT_URL", "ws://127.0.0.1:7880")
     room: str = "room"
     identity: str = "caller"
     wav: str | None = None
