@@ -1,12 +1,12 @@
 //! Tells the tests what the machine gives them, so that one that cannot run is counted as ignored, with the reason.
 //!
-//! Owns: the cfgs `root`, `python`, `open_python` and `livekit`. Never: more than that.
+//! Owns: the cfgs `root`, `python`, `open_python`, `livekit` and `node`. Never: more than that.
 
 #[path = "src/python/interpreter.rs"]
 mod interpreter;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use interpreter::Interpreter;
 
@@ -15,6 +15,7 @@ fn main() {
     println!("cargo::rustc-check-cfg=cfg(python)");
     println!("cargo::rustc-check-cfg=cfg(open_python)");
     println!("cargo::rustc-check-cfg=cfg(livekit)");
+    println!("cargo::rustc-check-cfg=cfg(node)");
     // A server that is there, or what installs one.
     let go = || Command::new("go").arg("version").output().is_ok_and(|output| output.status.success());
     if std::env::var_os("LIVEKIT_SERVER_BIN").is_some() || go() {
@@ -23,6 +24,10 @@ fn main() {
         println!(
             "cargo::warning=tests of calls are ignored: set LIVEKIT_SERVER_BIN to a livekit-server, or install Go"
         );
+    }
+    match node() {
+        Ok(()) => println!("cargo::rustc-cfg=node"),
+        Err(missing) => println!("cargo::warning=the test of an agent in JavaScript is ignored: {missing}"),
     }
     // Who runs the build runs the tests.
     if rustix::process::geteuid().is_root() {
@@ -66,4 +71,16 @@ fn index_answers(interpreter: &Interpreter, out: &Path) -> Result<(), String> {
     let said = String::from_utf8_lossy(&output.stderr);
     let last = said.lines().rev().find(|line| line.contains("ERROR")).unwrap_or("pip said nothing");
     if output.status.success() { Ok(()) } else { Err(format!("no package index: {last}")) }
+}
+
+/// Whether hosts find a Node, and npm what the example depends on.
+fn node() -> Result<(), String> {
+    let folders = ["/usr/local/bin", "/usr/bin", "/bin"];
+    if !folders.iter().any(|folder| Path::new(folder).join("node").is_file()) {
+        return Err(format!("no node in {}", folders.join(", ")));
+    }
+    let mut npm = Command::new("npm");
+    npm.args(["view", "@livekit/rtc-node", "name", "--fetch-retries=0", "--fetch-timeout=10000"]);
+    let output = npm.stdin(Stdio::null()).output().map_err(|error| format!("npm does not start: {error}"))?;
+    if output.status.success() { Ok(()) } else { Err("npm's registry does not answer".to_owned()) }
 }

@@ -94,7 +94,7 @@ api_keys = {{ fake_voice = {{ env = "INITECH_KEY" }} }}
     fn call(&self, seconds: u64, callers: &[Value]) -> OnTheLine {
         let mut command = python::required().command(&[]);
         command.env("LIVEKIT_API_KEY", KEY).env("LIVEKIT_API_SECRET", self.server.secret());
-        command.arg(python::repository("tests/python/caller.py"));
+        command.arg(python::repository("examples/livekit/caller.py"));
         command.args(["--url", &self.server.url(), "--seconds", &seconds.to_string(), "--callers"]);
         command.arg(Value::from(callers).to_string()).stdout(Stdio::piped()).stderr(Stdio::piped());
         OnTheLine(command.spawn().expect("run the callers"))

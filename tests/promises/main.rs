@@ -13,6 +13,8 @@ mod escape;
 mod examples;
 mod livekit;
 mod livekit_calls;
+mod livekit_command;
+mod livekit_page;
 mod parent_death;
 mod protocol;
 mod python;

@@ -4,6 +4,7 @@
 
 pub mod http;
 pub mod livekit_server;
+pub mod node;
 pub mod product;
 pub mod python;
 pub mod shared;

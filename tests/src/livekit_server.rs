@@ -35,11 +35,39 @@ struct Wanted {
     secret: &'static str,
 }
 
+/// Ports of a server's own.
 #[derive(Debug, Clone, Copy)]
-struct Ports {
-    http: u16,
+pub struct Ports {
+    /// What workers and callers connect to.
+    pub http: u16,
     rtc_tcp: u16,
     rtc_udp: u16,
+}
+
+impl Ports {
+    /// Ports that are free now.
+    pub fn free() -> Self {
+        Self { http: free_tcp(), rtc_tcp: free_tcp(), rtc_udp: free_udp() }
+    }
+
+    /// As the server's configuration has them.
+    pub fn config(&self) -> String {
+        format!("port: {}\nrtc: {{tcp_port: {}, udp_port: {}}}", self.http, self.rtc_tcp, self.rtc_udp)
+    }
+
+    /// Whether a server answers there.
+    pub fn answer(&self) -> bool {
+        let ask = || {
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.http));
+            let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
+            stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+            stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer)?;
+            std::io::Result::Ok(answer)
+        };
+        ask().is_ok_and(|answer| answer.ends_with("OK"))
+    }
 }
 
 impl LivekitServer {
@@ -58,7 +86,7 @@ impl LivekitServer {
     pub fn start_with(level: &'static str, secret: &'static str) -> Result<Self, String> {
         let wanted = Wanted { level, secret };
         let binary = binary()?;
-        let ports = Ports { http: free_tcp(), rtc_tcp: free_tcp(), rtc_udp: free_udp() };
+        let ports = Ports::free();
         let log = target_directory().join(format!("livekit/server-{}.log", ports.http));
         fs::create_dir_all(log.parent().expect("a directory")).expect("a directory for its log");
         let child = run(&binary, &log, ports, wanted);
@@ -97,7 +125,7 @@ impl LivekitServer {
 
     fn wait(&mut self) {
         let start = Instant::now();
-        while !self.answers() {
+        while !self.ports.answer() {
             if let Ok(Some(status)) = self.child.try_wait() {
                 panic!("livekit-server ended with {status}: {}", self.log());
             }
@@ -105,19 +133,6 @@ impl LivekitServer {
             #[expect(clippy::disallowed_methods, reason = "a pause between two looks at a condition")]
             std::thread::sleep(Duration::from_millis(20));
         }
-    }
-
-    fn answers(&self) -> bool {
-        let ask = || {
-            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.ports.http));
-            let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
-            stream.set_read_timeout(Some(Duration::from_secs(1)))?;
-            stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer)?;
-            std::io::Result::Ok(answer)
-        };
-        ask().is_ok_and(|answer| answer.ends_with("OK"))
     }
 }
 
@@ -129,12 +144,9 @@ impl Drop for LivekitServer {
 }
 
 fn run(binary: &Path, log: &Path, ports: Ports, wanted: Wanted) -> Child {
-    let Ports { http, rtc_tcp, rtc_udp } = ports;
     let Wanted { level, secret } = wanted;
-    let config = format!(
-        "port: {http}\nkeys: {{{KEY}: {secret}}}\nrtc: {{tcp_port: {rtc_tcp}, udp_port: {rtc_udp}}}\n\
-         logging: {{level: {level}, pion_level: error}}"
-    );
+    let config =
+        format!("{}\nkeys: {{{KEY}: {secret}}}\nlogging: {{level: {level}, pion_level: error}}", ports.config());
     let output = File::options().create(true).append(true).open(log).expect("its log");
     Command::new(binary)
         .args(["--dev", "--bind", "127.0.0.1", "--node-ip", "127.0.0.1", "--config-body", &config])

@@ -22,6 +22,9 @@ use crate::product;
 /// What the host is built from.
 const SOURCES: [&str; 5] = ["tenant-host/python", "tenant-host/src", "tenant-host/Cargo.toml", "ipc", "Cargo.lock"];
 
+/// What is installed beside the host: names of packages, as pip takes them.
+pub const REQUIREMENTS: [&str; 6] = interpreter::REQUIREMENTS;
+
 /// Why there is no virtual environment.
 #[derive(Debug)]
 pub struct Missing(String);

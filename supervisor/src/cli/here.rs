@@ -65,7 +65,9 @@ pub fn demo(global: &Global, options: &DemoOptions) -> Result<ExitCode, CliError
     };
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().map_err(CliError::Start)?;
-    Ok(runtime.block_on(demo::run(DemoArgs { json: global.json, keep: options.keep.clone(), color })))
+    let means = || demo::livekit::Means { server: options.server.clone(), python: options.python.clone() };
+    let livekit = options.livekit.then(means);
+    Ok(runtime.block_on(demo::run(DemoArgs { json: global.json, keep: options.keep.clone(), livekit, color })))
 }
 
 /// `doctor` while no supervisor runs: what this machine can do under this configuration.

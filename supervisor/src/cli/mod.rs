@@ -174,8 +174,17 @@ pub enum Command {
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct DemoOptions {
     /// Keep logs, events and configuration in this directory
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "livekit")]
     pub keep: Option<PathBuf>,
+    /// Tell the story with real calls: of a LiveKit server, Python agents, and callers that listen
+    #[arg(long)]
+    pub livekit: bool,
+    /// The LiveKit server [env: LIVEKIT_SERVER_BIN=] [default: `livekit-server` of the search path]
+    #[arg(long, value_name = "PATH", requires = "livekit")]
+    pub server: Option<PathBuf>,
+    /// The interpreter, with openrtc_host in it [default: that of the active virtual environment]
+    #[arg(long, value_name = "PATH", requires = "livekit")]
+    pub python: Option<PathBuf>,
 }
 
 /// Reads the command line. A wrong one ends the process with exit code 2, `--help` and `--version` with 0.

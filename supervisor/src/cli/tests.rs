@@ -22,6 +22,7 @@ fn every_documented_command_parses() {
         "run agents.py:pool -q",
         "start --config a.toml --log-level debug",
         "demo --json --keep /tmp/x",
+        "demo --livekit --server livekit-server --python .venv/bin/python",
         "dispatch --room r --tenant t --agent a --metadata {} --room-metadata {} --input f.wav --wait",
         "snapshot --tenant acme-corp --json",
         "session list --ended --tenant acme-corp",
@@ -73,6 +74,8 @@ fn what_is_wrong_is_refused_before_anything_happens() {
         ("drain --color blue", ErrorKind::InvalidValue),
         ("run --isolation thread", ErrorKind::ValueValidation),
         ("run main.py other.py", ErrorKind::UnknownArgument),
+        ("demo --server livekit-server", ErrorKind::MissingRequiredArgument),
+        ("demo --livekit --keep /tmp/x", ErrorKind::ArgumentConflict),
         ("config import", ErrorKind::MissingRequiredArgument),
         ("runtime inspect", ErrorKind::MissingRequiredArgument),
     ] {

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use openrtc_control_api::{DispatchRequest, DispatchResponse, Problem, Snapshot};
+use openrtc_control_api::{DispatchRequest, DispatchResponse, LivekitCheck, Problem, Snapshot};
 use openrtc_policy::RejectReason;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -279,10 +279,31 @@ impl Client {
     /// # Errors
     /// When the file cannot be read.
     pub async fn happenings(&self) -> Result<Vec<Happening>, ClientError> {
+        Ok(self.rows().await?.iter().filter_map(happening).collect())
+    }
+
+    /// The same, each line as it is.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn rows(&self) -> Result<Vec<Value>, ClientError> {
         let text = tokio::fs::read_to_string(&self.events)
             .await
             .map_err(|source| ClientError::Events { path: self.events.clone(), source })?;
-        Ok(text.lines().filter_map(happening).collect())
+        Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+    }
+
+    /// What the supervisor knows of the calls of a room, and the server.
+    ///
+    /// # Errors
+    /// When there is no understandable answer.
+    pub async fn livekit_check(&self, room: &str) -> Result<LivekitCheck, ClientError> {
+        let path = format!("/v1/livekit/check?room={room}");
+        let (status, bytes) = self.ask(Method::GET, &path, Bytes::new()).await?;
+        if !status.is_success() {
+            return Err(refused("GET /v1/livekit/check", status, &bytes));
+        }
+        read("GET /v1/livekit/check", status, &bytes)
     }
 }
 
@@ -306,8 +327,7 @@ fn rejected(problem: Problem) -> Answer {
 }
 
 /// One row of the observer's file; `None` of rows about other things.
-fn happening(line: &str) -> Option<Happening> {
-    let row: Value = serde_json::from_str(line).ok()?;
+fn happening(row: &Value) -> Option<Happening> {
     let payload = &row["payload"];
     let what = match row["kind"].as_str()? {
         "session_end" => What::Ended,
@@ -334,7 +354,7 @@ mod tests {
     fn told(kind: &str, payload: Value) -> Option<What> {
         let row = json!({"kind": kind, "tenant": "acme", "session_id": "s-1-1", "agent_name": "support",
             "host": "h0.1", "at_unix_ms": 5, "payload": payload});
-        let happening = happening(&row.to_string())?;
+        let happening = happening(&row)?;
         assert_eq!((happening.session.as_str(), happening.at_unix_ms), ("s-1-1", 5));
         Some(happening.what)
     }
@@ -355,6 +375,5 @@ mod tests {
         assert_eq!(told("session_end", json!({"status": "failed"})), Some(What::Ended));
         assert_eq!(told("session_event", json!({"type": "state", "state": "listening"})), None);
         assert_eq!(told("host_up", json!({})), None);
-        assert_eq!(happening("{\"kind\":\"sess"), None);
     }
 }

@@ -21,6 +21,8 @@ pub const SIBLINGS: [&str; 2] = ["acme-corp", "globex"];
 pub const HOSTILE: &str = "initech";
 /// The same tenant without its memory wall.
 pub const UNWALLED: &str = "initech-unwalled";
+/// All of them, in the order in which they are shown.
+pub const TENANTS: [&str; 4] = [SIBLINGS[0], SIBLINGS[1], HOSTILE, UNWALLED];
 
 /// Where things of a run stand.
 #[derive(Debug, Clone, Copy)]

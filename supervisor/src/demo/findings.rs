@@ -192,7 +192,7 @@ fn figure(data: &Value, key: &str) -> u64 {
 mod tests {
     use serde_json::json;
 
-    use super::super::stage::Play;
+    use super::super::props::Play;
     use super::*;
 
     fn ended(session: &str, status: &str, reason: &str) -> Answer {

@@ -6,15 +6,17 @@
 //! ```text
 //! stage ──► story ──► findings ──► verdict          agent: what the tenants run
 //!   │         └─ client, table                      synth: what they hear
-//!   └─ config
+//!   └─ config, props                                livekit: the same with real calls
 //! ```
 
 pub mod agent;
 pub mod client;
 pub mod config;
 pub mod findings;
+pub mod livekit;
 pub mod measure;
 pub mod next;
+pub mod props;
 pub mod stage;
 pub mod story;
 pub mod synth;
@@ -48,6 +50,8 @@ pub struct DemoArgs {
     pub json: bool,
     /// Leave the agency in this directory, which must be empty or not exist.
     pub keep: Option<PathBuf>,
+    /// Tell the story with the calls of a real LiveKit server, made with these.
+    pub livekit: Option<livekit::Means>,
     /// Colours on a terminal: `None` unless `NO_COLOR` is set; there are never any elsewhere.
     pub color: Option<bool>,
 }
@@ -63,6 +67,8 @@ enum DemoError {
     Stage(#[from] StageError),
     #[error(transparent)]
     Client(#[from] ClientError),
+    #[error(transparent)]
+    Livekit(#[from] livekit::LivekitError),
     #[error("print the verdict")]
     Print(#[source] serde_json::Error),
     #[error("finish: interrupted")]
@@ -71,19 +77,19 @@ enum DemoError {
 
 /// Everything that is printed at the end.
 #[derive(Debug, Serialize)]
-struct Summary {
+struct Summary<F> {
     #[serde(flatten)]
-    verdict: Verdict,
+    verdict: Verdict<F>,
     /// Kernel, cores and user.
     machine: String,
     /// From start to verdict.
     seconds: f64,
     /// What to type next.
-    next: [String; 3],
+    next: Vec<String>,
 }
 
 /// The signals that end the demo early.
-struct Stop {
+pub(crate) struct Stop {
     signals: [Signal; 3],
 }
 
@@ -127,7 +133,7 @@ fn wrapped(text: &str, indent: usize) -> String {
     lines
 }
 
-fn print_text(summary: &Summary, screen: Screen) {
+fn print_text<F>(summary: &Summary<F>, screen: Screen) {
     let color = screen == Screen::Table { color: true };
     let mark = |passed: bool| match (passed, color) {
         (true, true) => "\x1b[32mok\x1b[0m  ",
@@ -155,13 +161,52 @@ fn print_text(summary: &Summary, screen: Screen) {
     }
 }
 
-async fn played(executable: &std::path::Path, cores: usize, screen: Screen) -> Result<Evidence, DemoError> {
+/// The program, the machine and the moment of a run.
+struct Run {
+    executable: PathBuf,
+    cores: usize,
+    screen: Screen,
+    json: bool,
+    started: Instant,
+}
+
+impl Run {
+    fn begin(args: &DemoArgs) -> Result<Self, DemoError> {
+        Ok(Self {
+            executable: std::env::current_exe().map_err(DemoError::Executable)?,
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            screen: Screen::choose(args.json, args.color),
+            json: args.json,
+            started: Instant::now(),
+        })
+    }
+
+    /// Prints the verdict.
+    fn finish<F: Serialize>(&self, verdict: Verdict<F>, next: Vec<String>) -> Result<ExitCode, DemoError> {
+        let code = verdict.exit_code();
+        let seconds = (self.started.elapsed().as_secs_f64() * 10.0).round() / 10.0;
+        let summary = Summary { verdict, machine: machine(self.cores), seconds, next };
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(&summary).map_err(DemoError::Print)?);
+        } else {
+            print_text(&summary, self.screen);
+        }
+        Ok(code)
+    }
+}
+
+async fn played(run: &Run) -> Result<Evidence, DemoError> {
     let mut stop = Stop::listen()?;
+    let set = async {
+        let dir = stage::directory()?;
+        let config = props::lay(dir.path(), &run.executable, run.cores)?;
+        Stage::set(dir, &run.executable, &config).await
+    };
     let stage = tokio::select! {
-        stage = Stage::set(executable, cores) => stage?,
+        stage = set => stage?,
         stopped = stop.asked() => return Err(stopped),
     };
-    let board = Board::new(screen);
+    let board = Board::new(run.screen, &config::TENANTS);
     let evidence = tokio::select! {
         evidence = story::play(&stage, &board) => evidence.map_err(DemoError::from),
         stopped = stop.asked() => Err(stopped),
@@ -173,34 +218,34 @@ async fn played(executable: &std::path::Path, cores: usize, screen: Screen) -> R
     evidence
 }
 
-async fn perform(args: &DemoArgs) -> Result<ExitCode, DemoError> {
-    let started = Instant::now();
-    let executable = std::env::current_exe().map_err(DemoError::Executable)?;
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    if let Some(dir) = &args.keep {
-        stage::can_keep(dir)?;
-    }
-    let screen = Screen::choose(args.json, args.color);
-    let evidence = played(&executable, cores, screen).await?;
-    if let Some(dir) = &args.keep {
-        stage::keep(dir, &executable, cores)?;
-    }
-    let verdict = verdict::judge(evidence.findings(config::cpu_max_pct(cores)));
-    let code = verdict.exit_code();
+/// What can be typed next, from where the user is.
+fn next_commands(next: impl FnOnce(Place<'_>) -> Vec<String>) -> Vec<String> {
     let here = std::env::current_dir().unwrap_or_default();
     let search = std::env::var("PATH").ok();
     let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let runtime_dir = nix::unistd::geteuid().is_root() || set("XDG_RUNTIME_DIR") || set("RUNTIME_DIRECTORY");
-    let place = Place { here: &here, search: search.as_deref(), runtime_dir };
-    let next = next::commands(&executable, place, args.keep.as_deref());
-    let seconds = (started.elapsed().as_secs_f64() * 10.0).round() / 10.0;
-    let summary = Summary { verdict, machine: machine(cores), seconds, next };
-    if args.json {
-        println!("{}", serde_json::to_string_pretty(&summary).map_err(DemoError::Print)?);
-    } else {
-        print_text(&summary, screen);
+    next(Place { here: &here, search: search.as_deref(), runtime_dir })
+}
+
+async fn perform(args: &DemoArgs) -> Result<ExitCode, DemoError> {
+    let run = Run::begin(args)?;
+    if let Some(means) = &args.livekit {
+        let found = livekit::Found::look(means).map_err(livekit::LivekitError::from)?;
+        let mut stop = Stop::listen()?;
+        let verdict = livekit::played(&run.executable, &found, run.screen, &mut stop).await?;
+        let next = next_commands(|place| next::calls(&run.executable, place, &found.server));
+        return run.finish(verdict, next);
     }
-    Ok(code)
+    let keep = args.keep.as_deref();
+    if let Some(dir) = keep {
+        props::can_keep(dir)?;
+    }
+    let evidence = played(&run).await?;
+    if let Some(dir) = keep {
+        props::keep(dir, &run.executable, run.cores)?;
+    }
+    let verdict = verdict::judge(evidence.findings(config::cpu_max_pct(run.cores)));
+    run.finish(verdict, next_commands(|place| next::commands(&run.executable, place, keep).into()))
 }
 
 /// Runs the demo: 0 if every promise of its verdict was kept, 1 if one was not or it could not be run, 130 if it was

@@ -74,6 +74,22 @@ pub fn commands(executable: &Path, place: Place<'_>, kept: Option<&Path>) -> [St
     [doctor, format!("{program} demo --keep {KEEP}"), run(KEEP)]
 }
 
+/// The example of Python agents, from the repository's root.
+const PYTHON_EXAMPLE: &str = "examples/python/openrtc-supervisor.toml";
+
+/// What to type after real calls: a server to go on with, and a supervisor that is its worker.
+pub fn calls(executable: &Path, place: Place<'_>, server: &Path) -> Vec<String> {
+    let program = program(executable, place.here, place.search);
+    let server = typed(&server.display().to_string());
+    let mut commands =
+        vec![format!("{program} doctor"), format!("{server} --dev --bind 127.0.0.1 --node-ip 127.0.0.1")];
+    if place.here.join(PYTHON_EXAMPLE).is_file() {
+        let keys = "LIVEKIT_URL=ws://127.0.0.1:7880 LIVEKIT_API_KEY=devkey LIVEKIT_API_SECRET=secret";
+        commands.push(format!("{keys} {program} run --config {PYTHON_EXAMPLE}"));
+    }
+    commands
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

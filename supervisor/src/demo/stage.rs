@@ -1,4 +1,4 @@
-//! The stage: a temporary directory with program, recordings and configuration, and a real supervisor running in it.
+//! The stage: a temporary directory, and a real supervisor running in it.
 //!
 //! Owns: the directory and the supervisor's process, and that neither outlives the demo. Never: writes anywhere else.
 
@@ -17,8 +17,6 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 use super::client::Client;
-use super::config::{self, Paths};
-use super::synth::{self, Recording};
 use crate::sys::parent;
 
 /// Longest path of the temporary directory's parent, in bytes: a socket's path may have 107.
@@ -29,6 +27,8 @@ const READY_DEADLINE: Duration = Duration::from_secs(20);
 const END_DEADLINE: Duration = Duration::from_secs(5);
 /// How often its answer is tried.
 const TRY_EVERY: Duration = Duration::from_millis(50);
+/// The configuration's name.
+pub(super) const CONFIG_FILE: &str = "openrtc-supervisor.toml";
 /// Lines of its log that a failure shows.
 const LOG_TAIL_LINES: usize = 15;
 
@@ -80,48 +80,8 @@ pub enum StageError {
     },
 }
 
-fn file_error(step: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StageError {
+pub(super) fn file_error(step: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StageError {
     move |source| StageError::File { step, path: path.to_owned(), source }
-}
-
-/// The recordings that are played.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Play {
-    /// 6 s with 3 turns, for the siblings alone.
-    Alone,
-    /// 10 s with 5 turns, for the siblings beside the hostile tenant.
-    Beside,
-    /// 1.6 s with one turn, for the hostile tenant when it behaves.
-    Good,
-}
-
-impl Play {
-    const ALL: [Self; 3] = [Self::Alone, Self::Beside, Self::Good];
-
-    fn file_name(self) -> &'static str {
-        match self {
-            Self::Alone => "alone.wav",
-            Self::Beside => "beside.wav",
-            Self::Good => "good.wav",
-        }
-    }
-
-    fn recording(self) -> Recording {
-        match self {
-            Self::Alone => synth::call(1, 6_000, self.turns()),
-            Self::Beside => synth::call(2, 10_000, self.turns()),
-            Self::Good => synth::call(3, 1_600, self.turns()),
-        }
-    }
-
-    /// Turns that are spoken in it.
-    pub fn turns(self) -> u64 {
-        match self {
-            Self::Alone => 3,
-            Self::Beside => 5,
-            Self::Good => 1,
-        }
-    }
 }
 
 /// A set stage.
@@ -150,6 +110,14 @@ fn unsuitable(dir: &Path) -> Option<&'static str> {
     }
 }
 
+/// A directory that tenants' users can traverse and programs can run in, open to all.
+///
+/// # Errors
+/// When none of those for temporary files suits.
+pub fn directory() -> Result<TempDir, StageError> {
+    make_dir(&[std::env::temp_dir(), PathBuf::from("/tmp"), PathBuf::from("/var/tmp")])
+}
+
 fn make_dir(candidates: &[PathBuf]) -> Result<TempDir, StageError> {
     let mut tried = Vec::new();
     for parent in candidates {
@@ -169,41 +137,23 @@ fn make_dir(candidates: &[PathBuf]) -> Result<TempDir, StageError> {
     Err(StageError::NoDirectory { tried: tried.join(", ") })
 }
 
-/// Puts the executable where a tenant's user can run it: linked if its mode lets everybody, else copied.
-fn place_program(executable: &Path, to: &Path) -> Result<(), StageError> {
-    let mode = fs::metadata(executable).map_err(file_error("look at", executable))?.permissions().mode();
-    if mode & 0o005 == 0o005 && fs::hard_link(executable, to).is_ok() {
-        return Ok(());
-    }
-    fs::copy(executable, to).map_err(file_error("copy the program to", to))?;
-    fs::set_permissions(to, Permissions::from_mode(0o755)).map_err(file_error("make executable", to))
-}
-
-fn write(path: &Path, bytes: &[u8]) -> Result<(), StageError> {
-    fs::write(path, bytes).map_err(file_error("write", path))
-}
-
-fn write_recording(path: &Path, recording: &Recording) -> Result<(), StageError> {
-    write(path, &synth::wav(recording).map_err(file_error("encode", path))?)
+/// Writes a file that tenants' users can read.
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), StageError> {
+    fs::write(path, bytes).map_err(file_error("write", path))?;
+    fs::set_permissions(path, Permissions::from_mode(0o644)).map_err(file_error("open to other users", path))
 }
 
 impl Stage {
-    /// Sets the stage and waits until the supervisor answers.
+    /// Has a supervisor run with this configuration in a directory of ours, and waits until it answers. Its own
+    /// directories are `run` and `state` there, and its events `events.jsonl`.
     ///
     /// # Errors
     /// When a file cannot be made or the supervisor does not start; the stage is struck again, and the end of the
     /// supervisor's log is on standard error.
-    pub async fn set(executable: &Path, cores: usize) -> Result<Self, StageError> {
-        let candidates = [std::env::temp_dir(), PathBuf::from("/tmp"), PathBuf::from("/var/tmp")];
-        let dir = make_dir(&candidates)?;
+    pub async fn set(dir: TempDir, executable: &Path, config: &str) -> Result<Self, StageError> {
         let at = |name: &str| dir.path().join(name);
-        place_program(executable, &at("openrtc-demo-agent"))?;
-        for play in Play::ALL {
-            write_recording(&at(play.file_name()), &play.recording())?;
-        }
+        write(&at(CONFIG_FILE), config.as_bytes())?;
         let (run, events) = (at("run"), at("events.jsonl"));
-        let paths = Paths { program: &at("openrtc-demo-agent"), run: &run, state: &at("state"), events: &events };
-        write(&at("openrtc-supervisor.toml"), config::of_run(paths, cores).as_bytes())?;
         let child = start(executable, dir.path(), &run)?;
         let client = Client::new(run.join("control.sock"), run.join("control.token"), events);
         let mut stage = Self { dir, child, client };
@@ -213,6 +163,11 @@ impl Stage {
             return Err(error);
         }
         Ok(stage)
+    }
+
+    /// Its directory.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     async fn ready(&mut self) -> Result<(), StageError> {
@@ -231,11 +186,6 @@ impl Stage {
             }
             tokio::time::sleep(TRY_EVERY).await;
         }
-    }
-
-    /// The file of a recording.
-    pub fn recording(&self, play: Play) -> PathBuf {
-        self.dir.path().join(play.file_name())
     }
 
     /// The last lines that the supervisor logged.
@@ -286,7 +236,7 @@ fn start(executable: &Path, dir: &Path, run: &Path) -> Result<Child, StageError>
     command
         .arg("run")
         .arg("--config")
-        .arg(dir.join("openrtc-supervisor.toml"))
+        .arg(dir.join(CONFIG_FILE))
         .arg("--control-socket")
         .arg(run.join("control.sock"))
         .env_clear()
@@ -299,31 +249,6 @@ fn start(executable: &Path, dir: &Path, run: &Path) -> Result<Child, StageError>
         .kill_on_drop(true);
     parent::terminate_with_us(command.as_std_mut());
     command.spawn().map_err(file_error("start", executable))
-}
-
-/// Fails early if the directory to keep the agency in is in use.
-///
-/// # Errors
-/// When it exists and is not an empty directory.
-pub fn can_keep(dir: &Path) -> Result<(), StageError> {
-    let free = match fs::read_dir(dir) {
-        Ok(mut entries) => entries.next().is_none(),
-        Err(error) => error.kind() == io::ErrorKind::NotFound,
-    };
-    if free { Ok(()) } else { Err(StageError::KeepExists { path: dir.to_owned() }) }
-}
-
-/// Leaves an agency to go on with: configuration, agents' program and a recording.
-///
-/// # Errors
-/// When a file cannot be written.
-pub fn keep(dir: &Path, executable: &Path, cores: usize) -> Result<(), StageError> {
-    can_keep(dir)?;
-    fs::create_dir_all(dir).map_err(file_error("create", dir))?;
-    place_program(executable, &dir.join("openrtc-demo-agent"))?;
-    write_recording(&dir.join("call.wav"), &synth::example_call())?;
-    let config = config::of_kept_agency(Path::new("./openrtc-demo-agent"), cores);
-    write(&dir.join("openrtc-supervisor.toml"), config.as_bytes())
 }
 
 #[cfg(test)]
@@ -342,34 +267,5 @@ mod tests {
         assert_eq!(unsuitable(&hidden), None);
         let made = make_dir(&[hidden]).unwrap();
         assert_eq!(fs::metadata(made.path()).unwrap().permissions().mode() & 0o777, 0o755);
-    }
-
-    #[test]
-    fn a_program_that_others_may_not_run_is_copied_so_that_they_may() {
-        let dir = tempfile::tempdir().unwrap();
-        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
-        fs::write(&from, b"program").unwrap();
-        fs::set_permissions(&from, Permissions::from_mode(0o700)).unwrap();
-        place_program(&from, &to).unwrap();
-        assert_eq!(fs::metadata(&to).unwrap().permissions().mode() & 0o777, 0o755);
-        assert_eq!(fs::metadata(&from).unwrap().permissions().mode() & 0o777, 0o700);
-    }
-
-    #[test]
-    fn an_agency_is_kept_whole_and_never_over_something_else() {
-        let dir = tempfile::tempdir().unwrap();
-        let kept = dir.path().join("agency");
-        keep(&kept, Path::new("/proc/self/exe"), 2).unwrap();
-        for name in ["openrtc-supervisor.toml", "openrtc-demo-agent", "call.wav"] {
-            assert!(kept.join(name).is_file(), "{name}");
-        }
-        assert!(matches!(keep(&kept, Path::new("/proc/self/exe"), 2), Err(StageError::KeepExists { .. })));
-    }
-
-    #[test]
-    fn each_recording_has_the_turns_it_names() {
-        for play in Play::ALL {
-            assert_eq!(play.recording().turns.len() as u64, play.turns(), "{play:?}");
-        }
     }
 }

@@ -12,7 +12,8 @@ use tokio::time::{Instant, sleep};
 use super::client::{Answer, Ask, Client, ClientError, What};
 use super::config::{COOLDOWN_S, HOSTILE, SIBLINGS, UNWALLED, WALL_MB};
 use super::findings::{Evidence, Window};
-use super::stage::{Play, Stage};
+use super::props::Play;
+use super::stage::Stage;
 use super::table::Board;
 use super::verdict::Breaker;
 
@@ -63,7 +64,7 @@ fn calls(stage: &Stage, board: &Board, play: Play) -> JoinSet<Result<Told, Clien
                 agent: "support",
                 room: format!("{tenant}_support-{call}"),
                 metadata: json!({"tenant": tenant}),
-                input: Some(stage.recording(play)),
+                input: Some(play.file(stage.dir())),
             };
             calls.spawn(async move {
                 let answer = client.dispatch(&ask).await?;
@@ -95,7 +96,7 @@ struct Attacker<'a> {
 
 impl Attacker<'_> {
     async fn once(&self, agent: &'static str, metadata: serde_json::Value) -> Result<Answer, ClientError> {
-        let input = (agent == "support").then(|| self.stage.recording(Play::Good));
+        let input = (agent == "support").then(|| Play::Good.file(self.stage.dir()));
         let room = format!("{}_{agent}-1", self.tenant);
         let answer = self.stage.client.dispatch(&Ask { tenant: self.tenant, agent, room, metadata, input }).await?;
         self.board.ended(self.tenant, format!("{agent} {}", how(&answer)));
@@ -209,7 +210,8 @@ async fn scenes(stage: &Stage, board: &Board) -> Result<Evidence, ClientError> {
     Ok(evidence)
 }
 
-async fn watch(client: &Client, board: &Board) -> ClientError {
+/// Shows the supervisor's view on the table until it cannot be asked any more.
+pub(super) async fn watch(client: &Client, board: &Board) -> ClientError {
     loop {
         match client.snapshot().await {
             Ok(snapshot) => board.update(&snapshot),

@@ -9,8 +9,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use openrtc_control_api::{Snapshot, WallRow};
 
-use super::config::{HOSTILE, SIBLINGS, UNWALLED};
-
 /// Bytes of a MiB.
 const MIB: f64 = 1_048_576.0;
 
@@ -63,13 +61,14 @@ struct Seen {
 #[derive(Debug, Clone)]
 pub struct Board {
     screen: Screen,
+    tenants: &'static [&'static str],
     seen: Arc<Mutex<Seen>>,
 }
 
 impl Board {
-    /// An empty table.
-    pub fn new(screen: Screen) -> Self {
-        Self { screen, seen: Arc::default() }
+    /// A table of these tenants, empty.
+    pub fn new(screen: Screen, tenants: &'static [&'static str]) -> Self {
+        Self { screen, tenants, seen: Arc::default() }
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -95,7 +94,7 @@ impl Board {
     /// Takes over a snapshot.
     pub fn update(&self, snapshot: &Snapshot) {
         let mut seen = self.seen();
-        for tenant in SIBLINGS.into_iter().chain([HOSTILE, UNWALLED]) {
+        for tenant in self.tenants.iter().copied() {
             let hosts = || snapshot.hosts.iter().filter(|host| host.tenant == tenant);
             if let Some(host) = hosts().find(|host| !host.walls.is_empty()) {
                 seen.walls.insert(tenant, host.walls.clone());
@@ -119,7 +118,7 @@ impl Board {
     fn draw(&self) {
         let Screen::Table { color } = self.screen else { return };
         let mut seen = self.seen();
-        let lines = render(&seen.phase, &seen.rows, color);
+        let lines = render(&seen.phase, self.tenants, &seen.rows, color);
         let up = if seen.lines_drawn > 0 { format!("\x1b[{}A\x1b[J", seen.lines_drawn) } else { String::new() };
         seen.lines_drawn = lines.len();
         // Without wrapping, so that a narrow terminal cuts lines and the count of lines stays right.
@@ -134,11 +133,11 @@ fn painted(text: String, code: &str, color: bool) -> String {
     if color { format!("\x1b[{code}m{text}\x1b[0m") } else { text }
 }
 
-fn render(phase: &str, rows: &BTreeMap<&'static str, Row>, color: bool) -> Vec<String> {
+fn render(phase: &str, tenants: &[&'static str], rows: &BTreeMap<&'static str, Row>, color: bool) -> Vec<String> {
     let head =
         format!("{:<17} {:>8} {:>9} {:>6}  {:<9} {}", "tenant", "sessions", "memory", "cpu", "breaker", "last end");
     let mut lines = vec![painted(phase.to_owned(), "1", color), painted(head, "2", color)];
-    for tenant in SIBLINGS.into_iter().chain([HOSTILE, UNWALLED]) {
+    for tenant in tenants {
         let row = rows.get(tenant).cloned().unwrap_or_default();
         let breaker = format!("{:<9}", row.breaker);
         let breaker = if row.breaker == "open" { painted(breaker, "31", color) } else { breaker };
@@ -154,6 +153,7 @@ fn render(phase: &str, rows: &BTreeMap<&'static str, Row>, color: bool) -> Vec<S
 mod tests {
     use serde_json::json;
 
+    use super::super::config::{HOSTILE, TENANTS};
     use super::*;
 
     fn host(walls: serde_json::Value) -> serde_json::Value {
@@ -165,7 +165,7 @@ mod tests {
     }
 
     fn board() -> Board {
-        let board = Board::new(Screen::Aside);
+        let board = Board::new(Screen::Aside, &TENANTS);
         let walls = json!([{"wall": "memory", "strength": "kernel", "by": "cgroup v2", "evidence": "observed"}]);
         let hosts = [host(walls), host(json!([]))].map(|host| serde_json::from_value(host).unwrap());
         let breaker = json!({"tenant": HOSTILE, "state": "open", "failures": 1, "samples": 1, "cooldown_s": 3.0});
@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn a_row_sums_up_the_hosts_of_its_tenant() {
         let board = board();
-        let lines = render("phase", &board.seen().rows, false);
+        let lines = render("phase", &TENANTS, &board.seen().rows, false);
         let row = lines.iter().find(|line| line.starts_with("initech ")).unwrap();
         let words: Vec<&str> = row.split_whitespace().collect();
         assert_eq!(words, ["initech", "2", "201", "MB", "199%", "open", "failed:", "memory_limit"]);
@@ -192,8 +192,8 @@ mod tests {
     #[test]
     fn without_colours_there_is_no_control_sequence_and_with_them_there_is() {
         let board = board();
-        assert!(!render("phase", &board.seen().rows, false).concat().contains('\x1b'));
-        assert!(render("phase", &board.seen().rows, true).concat().contains("\x1b[31m"));
+        assert!(!render("phase", &TENANTS, &board.seen().rows, false).concat().contains('\x1b'));
+        assert!(render("phase", &TENANTS, &board.seen().rows, true).concat().contains("\x1b[31m"));
     }
 
     #[test]

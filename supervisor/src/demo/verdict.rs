@@ -121,7 +121,7 @@ pub struct Check {
 
 /// The verdict.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Verdict {
+pub struct Verdict<F = Findings> {
     /// Whether every promise was kept.
     pub passed: bool,
     /// The promises.
@@ -129,10 +129,18 @@ pub struct Verdict {
     /// Walls that are weaker than the kernel's, or absent, on this machine.
     pub weaker_walls: Vec<WallRow>,
     /// The figures.
-    pub findings: Findings,
+    pub findings: F,
 }
 
-impl Verdict {
+impl<F> Verdict<F> {
+    /// Of these promises and figures, and of the walls around the hostile tenant's host.
+    pub fn of(checks: Vec<Check>, walls: &[WallRow], findings: F) -> Self {
+        // A zygote makes hosts faster; it isolates nothing.
+        let weaker = |wall: &&WallRow| wall.strength != Strength::Kernel && wall.wall != "zygote";
+        let weaker_walls = walls.iter().filter(weaker).cloned().collect();
+        Self { passed: checks.iter().all(|check| check.passed), checks, weaker_walls, findings }
+    }
+
     /// 0 if every promise was kept, else 1.
     pub fn exit_code(&self) -> ExitCode {
         if self.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -292,10 +300,8 @@ pub fn judge(findings: Findings) -> Verdict {
         siblings(&findings.calls),
         p99(findings.alone.as_ref(), findings.beside.as_ref()),
     ];
-    // A zygote makes hosts faster; it isolates nothing.
-    let weaker = |wall: &&WallRow| wall.strength != Strength::Kernel && wall.wall != "zygote";
-    let weaker_walls = findings.walls.iter().filter(weaker).cloned().collect();
-    Verdict { passed: checks.iter().all(|check| check.passed), checks, weaker_walls, findings }
+    let walls = findings.walls.clone();
+    Verdict::of(checks, &walls, findings)
 }
 
 #[cfg(test)]

@@ -7,8 +7,9 @@ Owns: the caller's side of a call, measured at the caller. Never: knows of a sup
     python caller.py --url … --seconds 8 --callers '[{"room": "acme_1", "dispatch": "support"}, {"room": …}]'
 
 Prints one JSON object; of several callers, `{"callers": [one for each, in order]}`. Times are in ms since the call
-began: since the dispatch was asked for, or, without one of its own, since the caller began to join. Key and secret come
-from LIVEKIT_API_KEY and LIVEKIT_API_SECRET, else they are those of `livekit-server --dev`.
+began: since the dispatch was asked for, or, without one of its own, since the caller began to join. The server,
+its key and its secret come from LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET, else they are those of
+`livekit-server --dev`.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ SECRET = os.environ.get("LIVEKIT_API_SECRET", "secret")
 class Call:
     """What one caller is to do."""
 
-    url: str = "ws://127.0.0.1:7880"
+    url: str = os.environ.get("LIVEKIT_URL", "ws://127.0.0.1:7880")
     room: str = "room"
     identity: str = "caller"
     wav: str | None = None
@@ -82,6 +83,8 @@ class Caller:
         self._gaps: list[tuple[int, int]] = []
         self._last_loud_ms: int | None = None
         self._stall_ms = 0
+        self._heard_ms: dict[int, int] = {}
+        self._gap_ms: dict[int, int] = {}
         self._spoke, self._over = asyncio.Event(), asyncio.Event()
         self._quiet_since: float | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -266,17 +269,24 @@ class Caller:
         if "spoken_ms" in self.seen and self._quiet_since is not None:
             self._mark("answered_ms")
         self._quiet_since = None
+        second = self._now_ms() // 1000
+        self._heard_ms[second] = self._heard_ms.get(second, 0) + FRAME_MS
         if self._last_loud_ms is not None:
             gap_ms = place_ms - self._last_loud_ms - FRAME_MS
             if 0 < gap_ms < self.call.pause_ms:
                 self._gaps.append((gap_ms, self._now_ms() - gap_ms))
+                self._gap_ms[second] = max(gap_ms, self._gap_ms.get(second, 0))
         self._last_loud_ms = place_ms
         self._loud_frames += 1
         self._energy += power * FRAME_MS / 1000
 
     def _told(self) -> dict[str, Any]:
         gaps = sorted(self._gaps, reverse=True)[:GAPS_TOLD]
+        seconds = range(max(self._heard_ms, default=-1) + 1)
         return self.seen | {
+            "began_unix_ms": round((time.time() - time.monotonic() + self.start) * 1000),
+            "heard_ms_by_second": [self._heard_ms.get(second, 0) for second in seconds],
+            "longest_gap_ms_by_second": [self._gap_ms.get(second, 0) for second in seconds],
             "heard": self._loud_frames > 0,
             "heard_s": round(self._loud_frames * FRAME_MS / 1000, 2),
             "energy": round(self._energy, 5),
