@@ -14,9 +14,7 @@ SPEECH = "We keep on speaking for as long as you listen. " * 20
 
 class Talker(Agent):
     def __init__(self) -> None:
-        super().__init__(
-            instructions="You speak.", stt=fake_voice.STT(), llm=fake_voice.LLM(), tts=fake_voice.TTS()
-        )
+        super().__init__(instructions="You speak.", stt=fake_voice.STT(), llm=fake_voice.LLM(), tts=fake_voice.TTS())
 
     async def on_enter(self) -> None:
         self.session.say(SPEECH, allow_interruptions=False)
