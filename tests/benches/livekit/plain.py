@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 
+import offers
 from livekit.agents import AgentServer, AgentSession, JobContext, JobProcess, cli
 from livekit.plugins import silero
 from talker import Talker
 
+offers.tell()
 server = AgentServer(port=0)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import offers
 from openrtc import AgentPool
 from openrtc.core import turn_handling
 from talker import Talker
@@ -18,6 +19,7 @@ pool = AgentPool(isolation=mode, agent_name=os.environ.get("BENCH_AGENT_NAME"), 
 pool.add("talker", Talker)
 
 if "BENCH_ISOLATION" in os.environ:
+    offers.tell()
     turn_handling._supports_multilingual_turn_detection = lambda executor: False
 if "BENCH_IDLE_PEERS" in os.environ:
     server: Any = pool._server

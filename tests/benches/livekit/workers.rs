@@ -21,7 +21,8 @@ use super::memory;
 
 /// Every call is of one of these.
 pub(crate) const TENANTS: usize = 4;
-const SCRIPTS: [&str; 4] = [
+const SCRIPTS: [&str; 5] = [
+    "tests/benches/livekit/offers.py",
     "tests/benches/livekit/talker.py",
     "tests/benches/livekit/pool.py",
     "tests/benches/livekit/plain.py",
@@ -261,8 +262,11 @@ fn their_offers(log: &str, calls: &[Heard]) -> BTreeMap<String, Offer> {
         let Some(call) = calls.iter().find(|call| line["room"] == call.room.as_str()) else { continue };
         let message = line["message"].as_str().unwrap_or_default();
         let at = line["timestamp"].as_str().and_then(unix_ms);
-        if let (Some(at_unix_ms), true) = (at, message == "received job request") {
-            offers.insert(call.room.clone(), Offer { at_unix_ms, refused: None, failed: None });
+        if let (Some(at_unix_ms), true) = (at, message == "offered") {
+            let refused = Some("its load with the calls on their way reaches its threshold".to_owned());
+            offers.insert(call.room.clone(), Offer { at_unix_ms, refused, failed: None });
+        } else if let (Some(offer), true) = (offers.get_mut(&call.room), message == "received job request") {
+            offer.refused = None;
         } else if let (Some(offer), "ERROR") = (offers.get_mut(&call.room), line["level"].as_str().unwrap_or_default())
         {
             offer.failed = Some(message.to_owned());
