@@ -68,6 +68,11 @@ impl Channel {
         }
     }
 
+    /// The descriptors that came and were not taken yet, in their order.
+    pub fn take_fds(&mut self) -> Vec<OwnedFd> {
+        self.fds.drain(..).collect()
+    }
+
     /// Leaves the socket open over an exec, as this descriptor, for the program that comes next. Fails when something
     /// was read that the program would then miss.
     pub fn hand_over(&self, fd: RawFd) -> io::Result<()> {

@@ -84,7 +84,7 @@ impl DialogueError {
 pub fn boot(channel: &mut Channel, program: &str, inherited: Inherited) -> Result<Option<Configure>, DialogueError> {
     let welcome = greet(channel, program)?;
     let walls = match welcome.lockdown {
-        Some(lockdown) => lockdown::apply(&lockdown, inherited),
+        Some(lockdown) => lockdown::apply(&lockdown, channel.take_fds(), inherited),
         None => Ok(Vec::new()),
     };
     match walls {

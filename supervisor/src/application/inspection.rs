@@ -153,6 +153,7 @@ pub async fn inspect(
     let plan = json!({
         "target": scan::target(&python.target),
         "preload": preload,
+        "preload_end_of_turn": python.preload_end_of_turn,
         "load_app": python.load_app.name(),
         // It holds placeholders only, and no path that Python's encoder would refuse.
         "configure": serde_json::to_value(configure).unwrap_or(Json::Null),

@@ -21,7 +21,7 @@ const OFF: &str = "is off in hosts";
 const SUPERVISOR: &str = "is the supervisor's here";
 
 /// Of `openrtc.AgentPool`.
-const POOL: [(&str, Place); 29] = [
+const POOL: [(&str, Place); 26] = [
     ("max_concurrent_sessions", Key("supervisor", "max_concurrent_sessions")),
     ("drain_timeout", Key("supervisor", "drain_timeout_s")),
     ("deployment_version", Key("supervisor", "deployment_version")),
@@ -43,18 +43,18 @@ const POOL: [(&str, Place); 29] = [
     ("agent_name", Said("is what the supervisor registers with LiveKit as: see [livekit]")),
     ("port", Said(OFF)),
     ("enable_uvloop", Said(OFF)),
-    ("enable_introspection", Said("is off in hosts: `openrtc-supervisor snapshot` shows all of them")),
+    (
+        "enable_introspection",
+        Said("is off in hosts: `openrtc-supervisor snapshot` shows all of them, and see supervisor.openrtc_top_socket"),
+    ),
     ("introspection_socket_path", Said("is off in hosts: see supervisor.openrtc_top_socket")),
     ("enable_hot_reload", Said(OFF)),
     ("watch_paths", Said(OFF)),
     ("audit_sink", Said("is not called: see [observers.jsonl]")),
-    ("api_key", Nothing),
-    ("api_secret", Nothing),
-    ("ws_url", Said(SUPERVISOR)),
 ];
 
 /// Of `livekit.agents.AgentServer` and `WorkerOptions`.
-const SERVER: [(&str, Place); 25] = [
+const SERVER: [(&str, Place); 29] = [
     ("drain_timeout", Key("supervisor", "drain_timeout_s")),
     ("job_memory_limit_mb", Whole("wall", "memory_max_mb")),
     ("job_memory_warn_mb", Whole("wall", "memory_warn_mb")),
@@ -75,7 +75,11 @@ const SERVER: [(&str, Place); 25] = [
     ("num_idle_processes", Said("has no counterpart: hosts are forked when they are needed")),
     ("permissions", Said(SUPERVISOR)),
     ("max_retry", Said(SUPERVISOR)),
-    ("ws_url", Said(SUPERVISOR)),
+    ("ws_url", Said("is the supervisor's here: see url of [livekit]")),
+    ("api_key", Nothing),
+    ("api_secret", Nothing),
+    ("worker_type", Said("is the supervisor's here: see job_types of [livekit]")),
+    ("preload_modules", Said("is the zygote's here: see preload of [runtimes.app]")),
     ("host", Said(OFF)),
     ("port", Said(OFF)),
     ("prometheus_port", Said(OFF)),
@@ -91,3 +95,62 @@ pub fn place(kind: Option<&str>, argument: &str) -> Place {
 
 /// Sections in which keys are written, in their order.
 pub const SECTIONS: [&str; 3] = ["supervisor", "wall", "circuit_breaker"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What hosts act by: a promise holds this page's tables to `openrtc_host/settings.py`.
+    const PAGE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/python.md"));
+    /// Found in a script by themselves, and turned into tables of their own.
+    const TURNED: [&str; 6] =
+        ["agent", "agents", "router", "tenant_config", "max_sessions_per_agent", "max_sessions_per_tenant"];
+    /// The file takes either; a script has megabytes, and the host compares what they come to.
+    const EITHER: (&str, &str) = ("memory_warn_pct", "memory_warn_mb");
+
+    /// Argument, who grants it, and its key, of one table of the page.
+    fn rows(table: &str) -> Vec<[&str; 3]> {
+        let cells = |line: &'static str| -> Option<[&str; 3]> {
+            let mut cells = line.strip_prefix("| `")?.strip_suffix(" |")?.splitn(3, " | ");
+            Some([cells.next()?.strip_suffix('`')?, cells.next()?, cells.next()?])
+        };
+        let (_, text) = PAGE.split_once(table).expect("the table");
+        text.lines().skip(2).skip_while(|line| cells(line).is_none()).map_while(cells).collect()
+    }
+
+    /// Section and key, where the page names exactly one of a section that is written here.
+    fn key(text: &str) -> Option<(&str, &str)> {
+        let (section, key) = text.strip_prefix('[')?.split_once("] ")?;
+        let plain = key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        (SECTIONS.contains(&section) && plain).then_some((section, key))
+    }
+
+    fn assert_same(title: &str, table: &[(&str, Place)]) {
+        let rows = rows(title);
+        assert!(rows.len() > 20, "{title}: {rows:?}");
+        for (argument, _) in table {
+            assert!(rows.iter().any(|row| row[0] == *argument), "{argument} is not on the page");
+        }
+        for [argument, who, text] in rows.into_iter().filter(|row| !TURNED.contains(&row[0])) {
+            let found = table.iter().find(|(name, _)| *name == argument);
+            let (_, place) = found.unwrap_or_else(|| panic!("{argument} is on the page only"));
+            let same = match (place, key(text)) {
+                (Key(..) | Whole(..), _) if who != "taken over" => false,
+                (Key(section, name) | Whole(section, name), Some(shown)) => {
+                    shown == (*section, *name) || (*name == EITHER.1 && shown == (*section, EITHER.0))
+                }
+                (Key(..) | Whole(..), None) | (Nothing, Some(_)) => false,
+                (Said(said), Some((section, name))) => said.contains(&format!("{section}.{name}")),
+                (Said(_), None) => true,
+                (Nothing, None) => who != "refused",
+            };
+            assert!(same, "{argument}: {place:?} here, {who}: {text} on the page");
+        }
+    }
+
+    #[test]
+    fn hosts_and_the_import_take_each_argument_for_the_same_key() {
+        assert_same("`AgentPool`:\n", &POOL);
+        assert_same("`AgentServer` and `WorkerOptions`:\n", &SERVER);
+    }
+}

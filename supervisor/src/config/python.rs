@@ -36,6 +36,8 @@ pub struct PythonRuntime {
     pub load_app: LoadApp,
     /// What the zygote imports.
     pub preload: Preload,
+    /// Whether the zygote loads livekit-agents' own end-of-turn weights, for all hosts to share.
+    pub preload_end_of_turn: bool,
 }
 
 /// Which process loads the application.
@@ -67,7 +69,7 @@ impl LoadApp {
 }
 
 impl PythonRuntime {
-    /// What the host program is told, and passes on to Python: `{"target": …, "preload": …, "load_app": …}`.
+    /// What the host program is told, and passes on to Python: `{"target": …, "preload": …, …}`.
     pub fn plan_json(&self) -> String {
         let preload = match &self.preload {
             Preload::Auto => json!("auto"),
@@ -75,7 +77,13 @@ impl PythonRuntime {
         };
         // Paths were checked to be text when the file was read.
         let target = serde_json::to_value(&self.target).unwrap_or(Json::Null);
-        json!({ "target": target, "preload": preload, "load_app": self.load_app.name() }).to_string()
+        json!({
+            "target": target,
+            "preload": preload,
+            "preload_end_of_turn": self.preload_end_of_turn,
+            "load_app": self.load_app.name(),
+        })
+        .to_string()
     }
 
     /// The folder that the application lies in.
@@ -95,6 +103,7 @@ pub(super) struct PythonFile {
     agents_dir: Option<Spot<String>>,
     load_app: Option<LoadApp>,
     preload: Option<Preload>,
+    preload_end_of_turn: Option<bool>,
     /// A key of this kind, for runtimes of another.
     any: Option<Spot<()>>,
 }
@@ -107,6 +116,7 @@ impl PythonFile {
         Self {
             load_app: section.choice("load_app", &[("host", LoadApp::Host), ("zygote", LoadApp::Zygote)]),
             preload: preload(section),
+            preload_end_of_turn: section.flag("preload_end_of_turn"),
             python: python.filter(|spot| !spot.value.is_empty()),
             app,
             agents_dir,
@@ -146,6 +156,7 @@ impl PythonFile {
             target: target?,
             load_app: self.load_app.unwrap_or(LoadApp::Host),
             preload: self.preload.unwrap_or(Preload::Auto),
+            preload_end_of_turn: self.preload_end_of_turn.unwrap_or(true),
         })
     }
 }

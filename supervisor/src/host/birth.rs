@@ -3,6 +3,7 @@
 //! Owns: the order hello and raise → lockdown → attest → green light → configure → ready, and naming the step that
 //! failed. Never: sends a secret, or the green light, before every required wall was attested (law 3).
 
+use std::os::fd::OwnedFd;
 use std::sync::PoisonError;
 
 use openrtc_ipc::{
@@ -58,7 +59,6 @@ pub struct Born {
 pub async fn bring_up(task: &HostTask, link: &mut Link, purpose: Purpose) -> Result<Born, HostFault> {
     let lockdown = greet(task, link).await?;
     link.phase = Phase::Greeted;
-    welcome(task, link, Some(lockdown.clone()))?;
     let mut reports = launched(task, link).await?;
     // How it was made is ours to say, not the host's.
     reports.retain(|report| report.wall != Wall::Zygote);
@@ -75,16 +75,20 @@ pub async fn bring_up(task: &HostTask, link: &mut Link, purpose: Purpose) -> Res
     Ok(Born { agents, grants })
 }
 
-/// Its hello, and what is raised from outside. A fork is all that it will be before its hello comes, so that both can go on
-/// at once: entering a cgroup may wait for a grace period of the kernel, and CPython has work of its own after a fork. What
-/// is exec'd instead is measured when it has said hello.
+/// Its hello, what is raised from outside, and its welcome. A fork is all that it will be before its hello comes: its walls
+/// are raised while CPython has work of its own after the fork, and its welcome is there when it asks. What is exec'd
+/// instead is measured when it has said hello.
 async fn greet(task: &HostTask, link: &mut Link) -> Result<Lockdown, HostFault> {
-    if task.record.how != How::Zygote {
+    let is_fork = task.record.how == How::Zygote;
+    if !is_fork {
         hello(link).await?;
-        return raise(task).await;
     }
-    let (greeted, raised) = tokio::join!(hello(link), raise(task));
-    greeted.and(raised)
+    let (lockdown, entrances) = raise(task).await?;
+    welcome(task, link, Some(lockdown.clone()), entrances)?;
+    if is_fork {
+        hello(link).await?;
+    }
+    Ok(lockdown)
 }
 
 async fn hello(link: &mut Link) -> Result<(), HostFault> {
@@ -95,13 +99,19 @@ async fn hello(link: &mut Link) -> Result<(), HostFault> {
     }
 }
 
-fn welcome(task: &HostTask, link: &mut Link, lockdown: Option<Lockdown>) -> Result<(), LinkFault> {
+fn welcome(
+    task: &HostTask,
+    link: &mut Link,
+    lockdown: Option<Lockdown>,
+    entrances: Vec<OwnedFd>,
+) -> Result<(), LinkFault> {
     let HostPlan { host, tenant, .. } = task.plan.clone();
-    link.command(&Command::Welcome(Welcome { protocol: PROTOCOL, host, tenant, lockdown }), Vec::new())
+    link.command(&Command::Welcome(Welcome { protocol: PROTOCOL, host, tenant, lockdown }), entrances)
 }
 
-/// Raises what is raised from outside, while uids are equal (decision W4).
-async fn raise(task: &HostTask) -> Result<Lockdown, HostFault> {
+/// Raises what is raised from outside, while uids are equal (decision W4); gives what the host raises itself, and the files
+/// by which it enters its cgroup.
+async fn raise(task: &HostTask) -> Result<(Lockdown, Vec<OwnedFd>), HostFault> {
     let task = task.clone();
     on_pool(SetupStep::Rlimits, move || {
         let HostTask { context, plan, spec, process, work_dir, .. } = &task;
@@ -109,12 +119,13 @@ async fn raise(task: &HostTask) -> Result<Lockdown, HostFault> {
         let lockdown = context.walls.lockdown(&plan.tenant, spec, &program, work_dir, std::process::id());
         make_work_dir(work_dir, lockdown.identity)
             .map_err(|fault| setup(SetupStep::WorkDir, fault.raw_os_error().unwrap_or(0), fault, true))?;
-        let raised = context
+        let mut raised = context
             .walls
             .raise(plan.host, process.pid(), spec)
             .map_err(|fault| setup(fault.step(), fault.errno(), fault.detail(), fault.retry()))?;
+        let entrances = raised.take_entrances();
         *task.wall.lock().unwrap_or_else(PoisonError::into_inner) = Some(raised);
-        Ok(lockdown)
+        Ok((lockdown, entrances))
     })
     .await
 }
@@ -152,7 +163,7 @@ async fn proceed(task: &HostTask, link: &mut Link) -> Result<(), HostFault> {
         return Ok(());
     }
     match link.report().await? {
-        Report::Hello(hello) if hello.protocol == PROTOCOL => Ok(welcome(task, link, None)?),
+        Report::Hello(hello) if hello.protocol == PROTOCOL => Ok(welcome(task, link, None, Vec::new())?),
         Report::Hello(_) => Err(LinkFault::Violation { kind: "version" }.into()),
         Report::SetupFailed { step, errno, detail } => {
             Err(HostFault::Setup(task.setup_failed(step, errno, &detail, false)))

@@ -79,8 +79,9 @@ pub(super) trait Group: Debug + Send {
     fn controllers(&self) -> Controllers;
     /// Sets every limit, then reads it back.
     fn limit(&self, limits: &GroupLimits) -> Result<(), CgroupError>;
-    /// Moves a process in; its children are born there.
-    fn attach(&self, pid: i32) -> Result<(), CgroupError>;
+    /// Moves a process in; its children are born there. Where it comes there sooner by itself, opens the files that it
+    /// writes 0 to (`tenant-host/src/lockdown/cgroup.rs`) and leaves that to it.
+    fn attach(&self, pid: i32) -> Result<Vec<OwnedFd>, CgroupError>;
     /// Whether `/proc/PID/cgroup` shows a process in it.
     fn holds(&self, proc_cgroup: &str) -> bool;
     /// Members killed by the kernel because the group was at its own limit.
@@ -128,6 +129,13 @@ impl Directory {
         let path = self.0.join(name);
         let written = File::options().write(true).open(&path).and_then(|file| file.write_all_at(value.as_bytes(), 0));
         written.map_err(|source| failed(&format!("write {value:?} to"), &path, source))
+    }
+
+    /// Opens a file of it for somebody else to write to.
+    pub(super) fn open_to_write(&self, name: &str) -> Result<OwnedFd, CgroupError> {
+        let path = self.0.join(name);
+        let opened = File::options().write(true).open(&path);
+        opened.map(OwnedFd::from).map_err(|source| failed("open", &path, source))
     }
 
     /// Writes a value where this kernel has the file.

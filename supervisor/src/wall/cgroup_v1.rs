@@ -3,6 +3,7 @@
 //! Owns: v1's files. Never: counts on `oom.group` or `cgroup.kill`, which v1 has not (decision W8).
 
 use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use openrtc_ipc::HostId;
@@ -173,8 +174,9 @@ impl Group for GroupV1 {
         Ok(())
     }
 
-    fn attach(&self, pid: i32) -> Result<(), CgroupError> {
-        self.directories().try_for_each(|directory| directory.write("cgroup.procs", &pid.to_string()))
+    /// A write of ours to `cgroup.procs` would wait for a grace period of the kernel.
+    fn attach(&self, _pid: i32) -> Result<Vec<OwnedFd>, CgroupError> {
+        self.directories().map(|directory| directory.open_to_write("tasks")).collect()
     }
 
     fn holds(&self, proc_cgroup: &str) -> bool {

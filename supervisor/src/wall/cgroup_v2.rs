@@ -4,6 +4,7 @@
 //! broken call (C-19). Warning before the wall is the sampler's.
 
 use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -127,8 +128,8 @@ impl Group for GroupV2 {
         Ok(())
     }
 
-    fn attach(&self, pid: i32) -> Result<(), CgroupError> {
-        self.directory.write("cgroup.procs", &pid.to_string())
+    fn attach(&self, pid: i32) -> Result<Vec<OwnedFd>, CgroupError> {
+        self.directory.write("cgroup.procs", &pid.to_string()).map(|()| Vec::new())
     }
 
     fn holds(&self, proc_cgroup: &str) -> bool {

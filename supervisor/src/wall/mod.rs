@@ -6,7 +6,7 @@
 //! ```text
 //! detect     once              cgroups, uids, Landlock: what there is
 //! lockdown   for each host     who it becomes and which files it gets; the child is told in its welcome
-//! raise      the child waits   oom_score_adj → resource limits → fresh cgroup → attach
+//! raise      the child waits   oom_score_adj → resource limits → fresh cgroup → attach (v1: the child)
 //! attest     the child said    /proc/PID/{limits,cgroup,status} and the child's reports → the green light
 //!            that it is done
 //! sample     until its end     memory, CPU, processes; who is over a wall that the kernel does not hold
@@ -32,6 +32,7 @@ mod rlimits;
 mod sampler;
 mod tree;
 
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -122,11 +123,13 @@ impl Walls {
             _ => None,
         };
         let sampler = Sampler::new(pid, spec.memory_bytes_max);
+        let (group, entrances) = self.confine(host, pid, spec, percent)?.unzip();
         Ok(Raised {
             machine: Arc::clone(machine),
             pid,
             spec: spec.clone(),
-            group: self.confine(host, pid, spec, percent)?,
+            group,
+            entrances: entrances.unwrap_or_default(),
             limits,
             sampler,
             governor,
@@ -141,7 +144,7 @@ impl Walls {
         pid: i32,
         spec: &WallSpec,
         cpu_pct: Option<u32>,
-    ) -> Result<Option<Box<dyn Group>>, WallError> {
+    ) -> Result<Option<Confined>, WallError> {
         let Some(group) = self.machine.place.create(host)? else { return Ok(None) };
         let limits = GroupLimits {
             memory_bytes: spec.memory_bytes_max,
@@ -151,7 +154,7 @@ impl Walls {
         };
         let confined = group.limit(&limits).and_then(|()| group.attach(pid));
         match confined {
-            Ok(()) => Ok(Some(group)),
+            Ok(entrances) => Ok(Some((group, entrances))),
             Err(error) => {
                 group.kill_all();
                 // The first error says why; a directory left behind is swept at the next start.
@@ -161,6 +164,9 @@ impl Walls {
         }
     }
 }
+
+/// A group, and the files by which the host enters it itself.
+type Confined = (Box<dyn Group>, Vec<OwnedFd>);
 
 fn unusable(doing: String, source: std::io::Error) -> WallError {
     WallError::Proc { doing, step: SetupStep::Rlimits, source }

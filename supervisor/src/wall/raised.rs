@@ -3,6 +3,7 @@
 //! Owns: the group, the limits that were set, and the sampler. Never: outlives its host by more than the reading of its
 //! last counters. Every call blocks, and belongs on a pool thread.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -74,6 +75,8 @@ pub struct Raised {
     pub(super) pid: i32,
     pub(super) spec: WallSpec,
     pub(super) group: Option<Box<dyn Group>>,
+    /// What the host enters its group by, until it is handed over.
+    pub(super) entrances: Vec<OwnedFd>,
     pub(super) limits: Vec<Wanted>,
     pub(super) sampler: Sampler,
     pub(super) governor: Option<Governor>,
@@ -82,6 +85,11 @@ pub struct Raised {
 }
 
 impl Raised {
+    /// The files by which the host enters its group itself, to be sent with its welcome; none where it is in there.
+    pub fn take_entrances(&mut self) -> Vec<OwnedFd> {
+        std::mem::take(&mut self.entrances)
+    }
+
     /// Proves that every wall stands as asked, and from here on counts memory as the host's own.
     ///
     /// # Errors

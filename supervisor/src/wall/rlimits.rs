@@ -112,6 +112,7 @@ fn threads_of_machine() -> u64 {
 
 /// Sets them, lowering only: a limit that is already tighter stays.
 pub(super) fn set(pid: i32, wanted: &[Wanted]) -> Result<(), RlimitError> {
+    let now = proc::limits(pid);
     for limit in wanted {
         let failed = |source: io::Error| RlimitError {
             name: limit.name,
@@ -119,7 +120,7 @@ pub(super) fn set(pid: i32, wanted: &[Wanted]) -> Result<(), RlimitError> {
             source,
         };
         let target = Pid::from_raw(pid).ok_or_else(|| failed(io::Error::from_raw_os_error(libc::ESRCH)))?;
-        let now = in_force(pid, limit.name).map_err(failed)?;
+        let now = in_force(&now, limit.name).map_err(failed)?;
         let hard = now.hard.map_or(limit.hard, |hard| hard.min(limit.hard));
         let new = Rlimit { current: Some(limit.soft.min(hard)), maximum: Some(hard) };
         prlimit(Some(target), limit.resource, new).map_err(|errno| failed(errno.into()))?;
@@ -127,15 +128,20 @@ pub(super) fn set(pid: i32, wanted: &[Wanted]) -> Result<(), RlimitError> {
     assert_in_force(pid, wanted)
 }
 
-fn in_force(pid: i32, name: &str) -> io::Result<Limit> {
-    let limits = proc::limits(pid)?;
-    proc::parse_limit(&limits, name).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
+/// One limit of those that were read.
+fn in_force(limits: &io::Result<String>, name: &str) -> io::Result<Limit> {
+    // An error of the system is its number, and that can be given again.
+    let limits = limits
+        .as_ref()
+        .map_err(|error| error.raw_os_error().map_or(error.kind().into(), io::Error::from_raw_os_error))?;
+    proc::parse_limit(limits, name).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
 }
 
 /// Reads them back: each must be as tight as was asked, or tighter.
 pub(super) fn assert_in_force(pid: i32, wanted: &[Wanted]) -> Result<(), RlimitError> {
+    let limits = proc::limits(pid);
     for limit in wanted {
-        let found = in_force(pid, limit.name);
+        let found = in_force(&limits, limit.name);
         let tight = found.as_ref().is_ok_and(|found| {
             found.soft.is_some_and(|n| n <= limit.soft) && found.hard.is_some_and(|n| n <= limit.hard)
         });

@@ -38,7 +38,7 @@ pub(crate) fn run(what: &[String]) -> ExitCode {
         keep = touched(bytes.parse().expect("bytes"));
     }
     let Ok(Command::Welcome(welcome)) = channel.command() else { panic!("no welcome") };
-    let walls = match welcome.lockdown.map(|lockdown| lockdown::apply(&lockdown, inherited)) {
+    let walls = match welcome.lockdown.map(|lockdown| lockdown::apply(&lockdown, channel.take_fds(), inherited)) {
         None => Vec::new(),
         Some(Ok(walls)) => walls,
         Some(Err(error)) => {

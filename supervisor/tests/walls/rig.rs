@@ -3,7 +3,7 @@
 //! Owns: the host process and its end. Never: leaves one behind.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command as Process, Stdio};
@@ -137,7 +137,11 @@ impl Host {
     }
 
     fn welcome(&mut self, tenant: TenantId, host: HostId, lockdown: Option<Lockdown>) {
-        self.send(&Command::Welcome(Welcome { protocol: PROTOCOL, host, tenant, lockdown }));
+        let bytes = encode_command(&Command::Welcome(Welcome { protocol: PROTOCOL, host, tenant, lockdown })).unwrap();
+        let entrances = self.raised.as_mut().map(Raised::take_entrances).unwrap_or_default();
+        let entrances: Vec<_> = entrances.iter().map(OwnedFd::as_fd).collect();
+        let sent = openrtc_ipc::fds::send(&self.channel, &bytes, &entrances).unwrap();
+        self.channel.write_all(&bytes[sent..]).unwrap();
     }
 
     fn send(&mut self, command: &Command) {

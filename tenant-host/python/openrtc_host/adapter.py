@@ -48,11 +48,11 @@ _start_hook: contextvars.ContextVar[StartHook | None] = contextvars.ContextVar("
 _installed = False
 
 
-def warm(modules: Iterable[str]) -> list[str]:
+def warm(modules: Iterable[str], end_of_turn: bool = True) -> list[str]:
     """The warm-up of a zygote (`warmup.warm`): what was missed, as texts for the log."""
     from openrtc_host import warmup
 
-    return warmup.warm(modules)
+    return warmup.warm(modules, end_of_turn)
 
 
 def preload_framework() -> None:

@@ -6,7 +6,9 @@ runtime; holds anything of a tenant's.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import os
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -15,7 +17,11 @@ from openrtc_host import adapter, capture, turn_detector
 from openrtc_host.versions import check_versions
 
 
-def warm(modules: Iterable[str]) -> list[str]:
+#: What livekit-agents' own warm-up loads: unset, VAD and end-of-turn weights; "0", neither.
+_LOCAL_INFERENCE = "LIVEKIT_AGENTS_PRELOAD_LOCAL_INFERENCE"
+
+
+def warm(modules: Iterable[str], end_of_turn: bool = True) -> list[str]:
     """Imports modules and pages the models in; what could not be, as texts for the log. Starts no thread."""
     check_versions()
     missed: list[str] = []
@@ -25,8 +31,7 @@ def warm(modules: Iterable[str]) -> list[str]:
         except Exception as error:  # a plugin may raise anything at import
             missed.append(f"preload {name}: {type(error).__name__}: {error}")
     if "livekit.agents" in sys.modules:
-        # dlopens the FFI library, loads the built-in VAD and end-of-turn weights; its own steps never raise.
-        adapter.preload_framework()
+        _preload_framework(end_of_turn)
         adapter.install()
         capture.install()
         adapter.shared_mock_room()
@@ -42,6 +47,20 @@ def warm(modules: Iterable[str]) -> list[str]:
             missed.append(f"rehearse a session: {type(error).__name__}: {error}")
     _close_hub()
     return missed
+
+
+def _preload_framework(end_of_turn: bool) -> None:
+    """dlopens the FFI library, loads the built-in VAD and, where wanted, the 244 MB of end-of-turn weights."""
+    if end_of_turn:
+        adapter.preload_framework()  # its own steps never raise
+        return
+    os.environ[_LOCAL_INFERENCE] = "0"
+    try:
+        adapter.preload_framework()
+    finally:
+        del os.environ[_LOCAL_INFERENCE]
+    with contextlib.suppress(Exception):  # as upstream: whoever needs it first tells what is wrong
+        importlib.import_module("livekit.local_inference").init_vad()
 
 
 def _close_hub() -> None:

@@ -74,18 +74,18 @@ def warm(plan: dict[str, Any]) -> list[str]:
     for module in _OURS:
         importlib.import_module(f"{__package__}.{module}")
     with threads.watched("the warm-up of the frameworks"):
-        warm_frameworks(modules)
+        warm_frameworks(modules, plan.get("preload_end_of_turn", True))
     if plan["load_app"] == "zygote":
         load(plan["target"])
     return modules
 
 
-def warm_frameworks(modules: list[str]) -> None:
+def warm_frameworks(modules: list[str], end_of_turn: bool) -> None:
     """Pages the models in, and does what the frameworks and a host do only once."""
     from . import adapter, dry_run
 
     try:
-        for missed in adapter.warm(modules):
+        for missed in adapter.warm(modules, end_of_turn):
             print(f"zygote: {missed}", file=sys.stderr)
         for module in _USUAL:
             if module.partition(".")[0] in sys.modules:

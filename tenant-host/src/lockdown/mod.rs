@@ -3,16 +3,19 @@
 //! Owns: the sequence, and what is reported of it. Never: runs tenant code, or goes on after a step that failed.
 //!
 //! ```text
-//! one thread → bounding set → uid and gid → capabilities → working directory → death signal + parent → no_new_privs
+//! one thread → cgroup → bounding set → uid and gid → capabilities → working directory → death signal + parent → no_new_privs
 //!            → not dumpable, subreaper → Landlock → system call filter
 //! ```
 
 pub mod capabilities;
+pub mod cgroup;
 pub mod identity;
 pub mod landlock;
 pub mod parent_death;
 pub mod privileges;
 pub mod seccomp;
+
+use std::os::fd::OwnedFd;
 
 use openrtc_ipc::{Lockdown, SetupStep, WallReport};
 
@@ -43,12 +46,18 @@ impl LockdownError {
     }
 }
 
-/// Raises every wall that only this process can raise, and says how each stands.
+/// Raises every wall that only this process can raise, and says how each stands. `cgroups` are the files that came with the
+/// welcome (`cgroup.rs`), and are closed here.
 ///
 /// Must be called by the only thread: capabilities, `no_new_privs`, Landlock and the filter are properties of a thread.
 /// A kernel without Landlock is no error: that wall is reported absent, and the supervisor decides.
-pub fn apply(lockdown: &Lockdown, inherited: Inherited) -> Result<Vec<WallReport>, LockdownError> {
+pub fn apply(
+    lockdown: &Lockdown,
+    cgroups: Vec<OwnedFd>,
+    inherited: Inherited,
+) -> Result<Vec<WallReport>, LockdownError> {
     privileges::assert_one_thread()?;
+    cgroup::enter(cgroups)?;
     let bounding_kept = capabilities::empty_bounding_set()?;
     let uid = identity::take(lockdown.identity)?;
     let capabilities = capabilities::drop_all(bounding_kept)?;

@@ -345,6 +345,7 @@ fn python(runtime: &PythonRuntime, table: &mut Table) {
         Preload::Auto => put(table, "preload", "auto"),
         Preload::Modules(modules) => put(table, "preload", modules.clone()),
     }
+    put(table, "preload_end_of_turn", runtime.preload_end_of_turn);
 }
 
 fn keys(keys: &ApiKeys) -> Table {

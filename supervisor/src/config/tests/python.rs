@@ -122,8 +122,11 @@ fn the_defaults_are_those_for_python() {
     assert_eq!(found.interpreter, place.path().join(".venv/bin/python"));
     assert_eq!(found.target, ApplicationTarget::Script(place.path().join("main.py")));
     assert_eq!((found.load_app, &found.preload), (LoadApp::Host, &Preload::Auto));
+    assert!(found.preload_end_of_turn);
     let script = place.path().join("main.py").display().to_string();
-    let plan = serde_json::json!({"target": {"script": script}, "preload": "auto", "load_app": "host"});
+    let plan = serde_json::json!({
+        "target": {"script": script}, "preload": "auto", "preload_end_of_turn": true, "load_app": "host",
+    });
     assert_eq!(serde_json::from_str::<serde_json::Value>(&found.plan_json()).unwrap(), plan);
     let (stranger, command) = (TenantId::parse("x").unwrap(), runtime("command"));
     assert_eq!(config.wall(&stranger, &runtime("agency")).open_files_max, Some(256));
@@ -172,7 +175,10 @@ fn an_application_is_a_script_an_attribute_or_a_folder() {
         attribute: "pool".to_owned(),
     };
     assert_eq!(load("app = \"my_agents.pools:pool\"").target, attribute);
-    let folder = load("agents_dir = \"agents\"\npreload = [\"livekit.agents\"]\nload_app = \"zygote\"");
+    let folder = load(
+        "agents_dir = \"agents\"\npreload = [\"livekit.agents\"]\nload_app = \"zygote\"\npreload_end_of_turn = false",
+    );
+    assert!(!folder.preload_end_of_turn && folder.plan_json().contains("\"preload_end_of_turn\":false"));
     assert_eq!(folder.target, ApplicationTarget::AgentsDir(place.path().join("agents")));
     assert_eq!(folder.preload, Preload::Modules(vec!["livekit.agents".to_owned()]));
     assert_eq!(folder.load_app, LoadApp::Zygote);
@@ -180,12 +186,15 @@ fn an_application_is_a_script_an_attribute_or_a_folder() {
 
 #[test]
 fn what_is_shown_of_a_python_runtime_loads_again() {
-    let text = format!("{APP}preload = [\"livekit.agents\"]\n[runtimes.agency.env]\nDB = {{ env = \"DB\" }}\n");
+    let text = format!(
+        "{APP}preload = [\"livekit.agents\"]\npreload_end_of_turn = false\n[runtimes.agency.env]\nDB = {{ env = \"DB\" }}\n"
+    );
     let place = place();
     let shown = place.load(&text).unwrap().redacted_toml();
     assert!(shown.contains("DB = \"***(env:DB)\"") && !shown.contains("max_sessions_per_host"), "{shown}");
     let again = Place::new().load(&shown).unwrap();
     assert_eq!(again.redacted_toml(), shown);
+    assert!(!python(&again).preload_end_of_turn);
     assert_eq!(again.rules.runtimes[&runtime("agency")].max_sessions_per_host, Some(50));
 }
 
