@@ -2,7 +2,7 @@
 //!
 //! Owns: `cargo bench -p openrtc-tests --bench livekit` (as root: the memory of hosts is read). Parts can be named:
 //! `-- one five ten memory`; `OPENRTC_BENCH_ROUNDS=n` for another number; `OPENRTC_BENCH_WAYS=up,coroutine` for some of
-//! the workers. Never: asserts a time.
+//! the workers; `OPENRTC_BENCH_VERBOSE=1` tells each call as it was. Never: asserts a time.
 //!
 //! All workers are registered with one quiet server, each under a name of its own, and take turns; callers, server and
 //! workers share the machine. Memory is measured with one worker at a time: a page that two trees share would count for
@@ -87,7 +87,7 @@ fn turn(worker: &Worker, server: &LivekitServer, callers: &mut Callers, calls: u
     worker.rest();
     row.cpu_ms.push((worker.cpu_ms() - cpu_ms) / calls as f64);
     row.account(&heard, &worker.offers(&heard), &server.log()[said..]);
-    if std::env::var_os("OPENRTC_BENCH_VERBOSE").is_some() {
+    if verbose() {
         eprintln!("{}: {heard:?}", worker.name);
         if heard.iter().any(|call| !call.heard) {
             eprintln!("{}", worker.log());
@@ -107,4 +107,11 @@ fn trees(venv: &Venv, server: &LivekitServer, row: &mut tables::Tree, way: usize
     row.processes = worker.processes();
     row.live = heard.iter().filter(|call| call.heard).count();
     callers.hang_up();
+    if verbose() {
+        eprintln!("{}: {row:?}", worker.name);
+    }
+}
+
+fn verbose() -> bool {
+    std::env::var_os("OPENRTC_BENCH_VERBOSE").is_some()
 }

@@ -90,7 +90,7 @@ pub(crate) fn calls<'a>(at_once: usize, rounds: usize, rows: impl Iterator<Item 
 }
 
 /// One worker's memory, alone.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Tree {
     /// Before its first call.
     pub(crate) idle_kb: Series,

@@ -17,7 +17,8 @@ pub(crate) fn private(pid: u32) -> f64 {
     of(pid, "Private_Dirty")
 }
 
-/// Kilobytes of these processes together, shared pages counted once.
+/// Kilobytes of these processes together, shared pages counted once; who has ended meanwhile holds nothing.
 pub(crate) fn together(pids: &[u32]) -> f64 {
-    pids.iter().map(|pid| of(*pid, "Pss")).sum()
+    let there = |pid: &&u32| fs::exists(format!("/proc/{pid}/smaps_rollup")).unwrap_or(false);
+    pids.iter().filter(there).map(|pid| of(*pid, "Pss")).sum()
 }
