@@ -10,6 +10,7 @@ import asyncio
 import contextvars
 import importlib
 import inspect
+import signal
 import sys
 import types
 from collections.abc import Callable, Coroutine, Iterable, Mapping
@@ -36,6 +37,7 @@ PRIVATE_NAMES: tuple[str, ...] = (
     "livekit.agents.voice.room_io.types:RoomOptions._ensure_options",
     "livekit.agents.cli._legacy:run_app",
     "livekit.agents.cli.cli:run_app",
+    "livekit.rtc._ffi_client:signal",
     "openrtc.core.wiring:_PoolRuntimeState",
     "openrtc.core.wiring:_build_session_info",
     "openrtc.core.wiring:_is_held_open_session",
@@ -98,7 +100,15 @@ def install() -> None:
     AgentActivity.start = activity_start  # type: ignore[method-assign]
     if has_openrtc():
         _install_openrtc()
+    _panic_is_death()
     _installed = True
+
+
+def _panic_is_death() -> None:
+    """A panic of the FFI library sends its own process SIGTERM, which a host takes for a wish of the supervisor and
+    obeys in good order; that it cannot go on must be seen."""
+    ffi: Any = importlib.import_module("livekit.rtc._ffi_client")
+    ffi.signal = types.SimpleNamespace(SIGTERM=signal.SIGABRT)
 
 
 def _install_openrtc() -> None:

@@ -42,7 +42,7 @@ pub(crate) async fn a_simulated_job_is_offered_assigned_and_ended(server: Arc<Li
     desk.accept(&offer.id);
     let job = desk.assigned().await;
     assert_eq!((job.id.clone(), job.url), (offer.id, None));
-    let verifier = livekit_token::TokenVerifier::with_api_key(KEY, SECRET);
+    let verifier = livekit_token::TokenVerifier::with_api_key(KEY, server.secret());
     let claims = verifier.verify(job.token.expose()).expect("the server's own token");
     assert_eq!((claims.sub.as_str(), claims.kind.as_str()), (&*format!("agent-{}", job.id), "agent"));
     assert!(claims.video.room_join && claims.video.room == name);

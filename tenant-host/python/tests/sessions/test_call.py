@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -117,3 +120,21 @@ def test_a_call_ends_on_request_though_nobody_left(app: Any) -> None:
         await asyncio.wait_for(running, 5)
 
     asyncio.run(play())
+
+
+PANIC = """
+import ctypes
+from livekit.rtc import _ffi_client
+from livekit.rtc._proto import ffi_pb2
+from openrtc_host import adapter
+adapter.install()
+event = ffi_pb2.FfiEvent()
+event.panic.message = "no way out"
+data = event.SerializeToString()
+_ffi_client.ffi_event_callback((ctypes.c_uint8 * len(data)).from_buffer_copy(data), len(data))
+"""
+
+
+def test_a_panic_of_the_ffi_library_is_a_death_and_no_farewell() -> None:
+    process = subprocess.run([sys.executable, "-c", PANIC], capture_output=True, text=True, timeout=60)
+    assert process.returncode == -signal.SIGABRT and "no way out" in process.stderr, process
