@@ -16,7 +16,7 @@ const PREFIX: &str = "OPENRTC_SUPERVISOR_";
 const OPENRTC_CAP: &str = "OPENRTC_MAX_CONCURRENT_SESSIONS";
 
 /// Sections that the environment can reach.
-const SECTIONS: [&[&str]; 12] = [
+const SECTIONS: [&[&str]; 13] = [
     &["supervisor"],
     &["wall"],
     &["wall", "cgroup"],
@@ -28,6 +28,7 @@ const SECTIONS: [&[&str]; 12] = [
     &["observers", "jsonl"],
     &["observers", "timeouts"],
     &["metrics"],
+    &["audit"],
     &["logs"],
 ];
 
