@@ -163,15 +163,19 @@ impl Chain {
             loss.lost = head.lost;
             loss.why = "records were lost before the last stop".to_owned();
         }
-        self.close_gap(unix_ms())?;
+        let missing = tail.length == 0;
+        if !missing {
+            self.close_gap(unix_ms())?;
+        }
         if let Some(why) = changed(tail, head) {
             tracing::error!(target: "openrtc.audit", path = %self.path.display(), why, found_seq = found.0,
                 expected_seq = head.map(|head| head.seq), "audit log is not as it was left");
             let entry = Entry::new("audit.continued", Actor::System, "").resulting("failed").with("why", why);
             let entry = entry.with("found_seq", found.0).with_some("expected_seq", head.map(|head| head.seq));
-            self.append(&entry, unix_ms())?;
+            // In a new file it comes before a gap that is still to be told: it says why the first number is not 1.
+            self.write(&entry, unix_ms())?;
         }
-        Ok(())
+        self.close_gap(unix_ms())
     }
 
     /// The last event of the run before; `None`: there was none.
@@ -246,8 +250,9 @@ impl Chain {
                 }
                 let entry = Entry::new("audit.continued", Actor::System, "").with("why", "file_missing");
                 let entry = entry.with("found_seq", 0).with("expected_seq", self.written);
-                // If it fails it is counted, and whoever appends next meets the same.
-                let _ = self.append(&entry, unix_ms());
+                // Before a gap that is still to be told, so that it is the first line. If it fails, whoever appends next
+                // meets the same.
+                let _ = self.write(&entry, unix_ms());
             }
             Err(fault) => {
                 tracing::error!(target: "openrtc.audit", error = &fault as &dyn std::error::Error,
@@ -302,7 +307,7 @@ impl Chain {
 /// What is not as the supervisor left it.
 fn changed(tail: &Tail, head: Option<&Head>) -> Option<&'static str> {
     let Some(last) = &tail.last else {
-        return head.map(|_| if tail.length == 0 { "file_missing" } else { "altered" });
+        return head.filter(|head| head.seq > 0).map(|_| if tail.length == 0 { "file_missing" } else { "altered" });
     };
     if !last.is_whole() || tail.foreign {
         return Some("altered");

@@ -25,12 +25,7 @@ pub(super) fn started(config: &Config, last_event: Option<&str>) -> Vec<Entry> {
     let source = config.source.as_ref().map(|source| source.display().to_string());
     let entry = Entry::new("supervisor.started", Actor::System, config.supervisor.worker_id.as_str());
     let entry = entry.with("pid", std::process::id()).with("uid", rustix::process::geteuid().as_raw());
-    vec![
-        entry
-            .with("supervisor_version", env!("CARGO_PKG_VERSION"))
-            .with("before", before)
-            .with_some("config", source),
-    ]
+    vec![entry.with("supervisor_version", env!("CARGO_PKG_VERSION")).with("before", before).with_some("config", source)]
 }
 
 /// Every reference of the configuration, and whether there was a secret behind it.
@@ -57,9 +52,8 @@ fn of_host(event: &'static str, plan: &HostPlan) -> Entry {
 
 /// An order, as it was given.
 pub(super) fn ordered(actor: Actor, order: &OperatorEvent) -> Entry {
-    let of_tenant = |event, actor, tenant: &openrtc_ipc::TenantId| {
-        Entry::new(event, actor, tenant).with("tenant", tenant.as_str())
-    };
+    let of_tenant =
+        |event, actor, tenant: &openrtc_ipc::TenantId| Entry::new(event, actor, tenant).with("tenant", tenant.as_str());
     match order {
         OperatorEvent::EndSession(session) => Entry::new("session.end_ordered", actor, session),
         OperatorEvent::KillHost(host) => Entry::new("host.kill_ordered", actor, host),

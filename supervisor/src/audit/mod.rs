@@ -18,7 +18,11 @@ mod known;
 mod observer;
 mod record;
 mod refusals;
+pub mod show;
 mod tail;
+#[cfg(test)]
+mod tests;
+pub mod verify;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -180,4 +184,3 @@ impl Audit {
         self.tell_all(entries);
     }
 }
-

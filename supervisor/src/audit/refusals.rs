@@ -94,7 +94,12 @@ mod tests {
 
     fn rejection(tenant: &str) -> Rejection {
         let tenant = TenantId::parse(tenant).ok();
-        Rejection { reason: RejectReason::TenantCap, detail: "what a caller said".to_owned(), retry_after_ms: None, tenant }
+        Rejection {
+            reason: RejectReason::TenantCap,
+            detail: "what a caller said".to_owned(),
+            retry_after_ms: None,
+            tenant,
+        }
     }
 
     #[test]
@@ -128,6 +133,9 @@ mod tests {
         assert!(refusals.refused(&rejection("acme"), true, 1).is_some(), "a configured one is told by name");
         let counted = refusals.count_up();
         assert_eq!(counted.len(), 1);
-        assert_eq!((&counted[0].extras["tenants"], counted[0].extras["count"].as_u64()), (&"others".into(), Some(9_983)));
+        assert_eq!(
+            (&counted[0].extras["tenants"], counted[0].extras["count"].as_u64()),
+            (&"others".into(), Some(9_983))
+        );
     }
 }
