@@ -158,7 +158,7 @@ impl Chain {
             self.loss = Some(Loss { lost: 0, torn: tail.torn.clone(), why });
         }
         if let Some(head) = head.filter(|head| head.lost > 0 && head.seq == seq) {
-            self.seq += head.lost;
+            self.seq = self.seq.saturating_add(head.lost);
             let loss = self.loss.get_or_insert_default();
             loss.lost = head.lost;
             loss.why = "records were lost before the last stop".to_owned();
@@ -200,7 +200,7 @@ impl Chain {
             self.begin_anew();
         }
         if let Err(fault) = self.close_gap(at_unix_ms).and_then(|()| self.write(entry, at_unix_ms)) {
-            self.seq += 1;
+            self.seq = self.seq.saturating_add(1);
             self.lost += 1;
             let loss = self.loss.get_or_insert_default();
             loss.lost += 1;
@@ -276,7 +276,7 @@ impl Chain {
     }
 
     fn write(&mut self, entry: &Entry, at_unix_ms: u64) -> Result<(), AuditFault> {
-        let seq = self.seq + 1;
+        let seq = self.seq.saturating_add(1);
         let (line, hash) = seal(seq, at_unix_ms, self.version.as_deref(), entry, self.hash)?;
         let torn = self.loss.as_ref().is_some_and(|loss| !loss.torn.is_empty());
         let bytes = if torn { [b"\n", &line[..]].concat() } else { line };

@@ -228,9 +228,9 @@ impl<'a> Check<'a> {
         self.verdict.first_seq = Some(seq);
         // What came before is in another file: the supervisor found none and said so in the first record.
         self.verdict.continues = seq > 1 && record.event == "audit.continued";
-        let gap = record.event == "audit.gap" && record.prev == Hash::NONE && record.lost == seq - 1;
+        let gap = record.event == "audit.gap" && record.prev == Hash::NONE && record.lost.checked_add(1) == Some(seq);
         if gap {
-            self.verdict.lost += record.lost;
+            self.verdict.lost = self.verdict.lost.saturating_add(record.lost);
         } else if seq > 1 && !self.verdict.continues {
             self.hole(1, seq);
         } else if seq == 1 && record.prev != Hash::NONE {
@@ -245,7 +245,7 @@ impl<'a> Check<'a> {
         let skipped = seq - last - 1;
         let gap = bound && record.event == "audit.gap";
         if gap {
-            self.verdict.lost += record.lost;
+            self.verdict.lost = self.verdict.lost.saturating_add(record.lost);
         }
         if skipped > 0 && !(gap && record.lost == skipped) {
             self.hole(last + 1, seq);
