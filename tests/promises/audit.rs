@@ -80,6 +80,8 @@ fn again(running: &mut Running, change: impl Fn(String) -> String) {
     for (variable, name) in [("RUNTIME_DIRECTORY", "run"), ("STATE_DIRECTORY", "state")] {
         command.env(variable, running.dir().join(name));
     }
+    let log = fs::File::options().append(true).open(running.dir().join("supervisor.log")).expect("log");
+    command.stdout(log.try_clone().expect("share log")).stderr(log);
     running.child = command.spawn().expect("start it again");
     until("it answers again", || running.cli(&["snapshot"]).status.success().then_some(()));
 }
