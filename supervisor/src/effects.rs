@@ -86,6 +86,9 @@ impl Effects {
     }
 
     fn answer(&mut self, dispatch: DispatchId, answer: Answer) {
+        if let Answer::Rejected(rejection) = &answer {
+            self.context.audit.refused(rejection, |tenant| self.context.config().tenants.contains_key(tenant));
+        }
         let Some((reply, recordings)) = self.waiting.remove(&dispatch) else { return };
         if let Answer::Admitted(admitted) = &answer
             && !recordings.is_empty()

@@ -9,12 +9,13 @@
 //! 5  main  lib  cli  application  demo  run  doctor
 //! 4  driver  sources  effects  shutdown
 //! 3  dispatch  control
-//! 2  spawn  host  wall  observer  ledger  secrets
+//! 2  spawn  host  wall  observer  audit  ledger  secrets
 //! 1  config  telemetry
 //! 0  sys                                  ← the only unsafe in this crate
 //! ```
 
 pub mod application;
+pub mod audit;
 pub mod cli;
 pub mod config;
 pub mod control;

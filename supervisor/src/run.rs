@@ -14,6 +14,7 @@ use openrtc_policy::{Policy, WaitStatus};
 use rustix::process::DumpableBehavior;
 use tokio::time::{Instant, timeout};
 
+use crate::audit::{Audit, AuditError};
 use crate::config::{Config, ConfigFaults};
 use crate::control::{self, About, Control, World};
 use crate::dispatch::livekit::{Calls, Livekit, LivekitError};
@@ -72,6 +73,9 @@ pub enum RunError {
     /// An observer could not be started.
     #[error("start an observer")]
     Observer(#[from] crate::observer::ObserverError),
+    /// The audit log could not be begun.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// An observer's thread could not be started.
     #[error("start an observer")]
     ObserverThread(#[from] crate::observer::fanout::AddError),
@@ -131,7 +135,8 @@ async fn serve(config: Config, spawner: Spawner) -> Result<(), RunError> {
     let clock = Clock::start();
     let fanout = observers(&config)?;
     let (handle, queue) = Handle::new();
-    let listening = tokio::spawn(signals.obey(handle.clone()));
+    let audit = Audit::start(&config, &vault, &fanout)?;
+    let listening = tokio::spawn(signals.obey(handle.clone(), audit.clone()));
     let context = Arc::new(HostContext {
         handle: handle.clone(),
         spawner,
@@ -141,16 +146,19 @@ async fn serve(config: Config, spawner: Spawner) -> Result<(), RunError> {
         ledger: Ledger::default(),
         morgue: Morgue::default(),
         fanout: fanout.clone(),
+        audit: audit.clone(),
         work_root,
         current: RwLock::new(Arc::new(config)),
     });
     let config = know_agents(&context).await?;
     tell_ready(&report, &config);
+    audit.ready();
     let rules = context.vault.rules(&config);
     let deployment_version = config.supervisor.deployment_version.clone();
     let (registry, ledger) = (context.registry.clone(), context.ledger.clone());
     let world = World::new(handle.clone(), registry, ledger, fanout.clone(), about(&config, report))
-        .with_spawner(context.spawner.clone());
+        .with_spawner(context.spawner.clone())
+        .with_audit(audit.clone());
     let calls = Calls::default();
     let livekit = livekit(&context, &config, handle, &calls)?;
     let world = match &livekit {
@@ -175,6 +183,7 @@ async fn serve(config: Config, spawner: Spawner) -> Result<(), RunError> {
     // Both ends are ours; the server may have failed and said so already.
     let _ = stop.send(());
     let _ = server.await;
+    audit.stopped();
     for late in fanout.shutdown(Instant::now() + FLUSH_LIMIT).await {
         tracing::warn!(observer = late, "observer did not finish in time");
     }

@@ -5,6 +5,7 @@
 use openrtc_policy::OperatorEvent;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::audit::{Actor, Audit};
 use crate::sources::Handle;
 
 /// The signals that are listened to.
@@ -26,22 +27,22 @@ impl Signals {
 
     /// Turns signals into orders for as long as it is polled: SIGTERM drains and repeats change nothing; the first
     /// SIGINT drains, the second forces.
-    pub async fn obey(mut self, handle: Handle) {
+    pub async fn obey(mut self, handle: Handle, audit: Audit) {
         let mut interrupts = 0u32;
         loop {
-            let order = tokio::select! {
+            let (signal, order) = tokio::select! {
                 Some(()) = self.terminate.recv() => {
                     tracing::info!("SIGTERM: draining; running sessions may end");
-                    OperatorEvent::Drain
+                    ("SIGTERM", OperatorEvent::Drain)
                 }
                 Some(()) = self.interrupt.recv() => {
                     interrupts += 1;
                     if interrupts == 1 {
                         tracing::info!("interrupted: draining; interrupt again to end every session now");
-                        OperatorEvent::Drain
+                        ("SIGINT", OperatorEvent::Drain)
                     } else {
                         tracing::warn!("interrupted again: ending every session now");
-                        OperatorEvent::Shutdown
+                        ("SIGINT", OperatorEvent::Shutdown)
                     }
                 }
                 Some(()) = self.hangup.recv() => {
@@ -49,6 +50,7 @@ impl Signals {
                     continue;
                 }
             };
+            audit.ordered_by(Actor::Signal(signal), &order);
             if handle.operator(order).await.is_err() {
                 return;
             }

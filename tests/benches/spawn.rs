@@ -146,6 +146,7 @@ async fn stage(way: &Way, dir: &Path, spawner: Spawner) -> Arc<HostContext> {
         ledger: Ledger::default(),
         morgue: Morgue::default(),
         fanout: Fanout::new(Timeouts::default()),
+        audit: openrtc_supervisor::audit::Audit::default(),
         work_root,
     })
 }

@@ -1,6 +1,7 @@
 //! What the product promises, one promise a file, each shown on the running binary.
 
 mod admission;
+mod audit;
 mod breaker;
 mod caps;
 mod command_agent;

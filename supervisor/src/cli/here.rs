@@ -80,6 +80,14 @@ pub fn doctor(global: &Global) -> Result<DoctorReport, CliError> {
     Ok(doctor::report(&config, &walls, &[], None))
 }
 
+/// The state directory of the configuration at hand; without one, where it is by default.
+pub fn state_dir(global: &Global) -> Result<Option<PathBuf>, CliError> {
+    match global.config {
+        Some(_) => Ok(Some(load(global)?.supervisor.state_dir)),
+        None => Ok(paths::state_dir(&request(global).environment, paths::is_root())),
+    }
+}
+
 /// `config check`.
 pub fn config_check(global: &Global) -> Result<ConfigCheck, CliError> {
     let source = global.config.as_ref().map_or_else(|| "defaults".to_owned(), |path| path.display().to_string());

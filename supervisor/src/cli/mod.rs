@@ -12,6 +12,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 mod agent;
 mod application;
+mod audit;
 mod breaker;
 pub mod client;
 mod config;
@@ -168,6 +169,9 @@ pub enum Command {
     /// The configuration: check, show, import
     #[command(subcommand)]
     Config(config::Command),
+    /// The audit log: verify, show
+    #[command(subcommand)]
+    Audit(audit::Command),
 }
 
 /// Options of `demo`.
@@ -252,6 +256,7 @@ fn perform(cli: Cli, output: &Output, hosts: HostArguments) -> Result<ExitCode, 
         }
         Command::Demo(options) => return here::demo(&global, &options),
         Command::Config(command) => config::perform(&command, &global, output)?,
+        Command::Audit(command) => audit::perform(&command, &global, output)?,
         Command::Runtime(command) => runtime::perform(command, &global, output)?,
         Command::Doctor => doctor::perform(&asked)?,
         // These ask one.

@@ -5,7 +5,7 @@
 use super::breaker::BreakerFile;
 use super::hosts::HostsFile;
 use super::livekit::LivekitFile;
-use super::observers::{Logs, Metrics, Observers};
+use super::observers::{AuditSettings, Logs, Metrics, Observers};
 use super::providers::{self, ApiKeys, Providers};
 use super::routing::{RoomsFile, RoutingFile};
 use super::runtimes::{AgentFile, RuntimeFile};
@@ -30,16 +30,16 @@ pub(super) struct ConfigFile {
     pub(super) livekit: LivekitFile,
     pub(super) observers: Observers,
     pub(super) metrics: Metrics,
+    pub(super) audit: AuditSettings,
     pub(super) logs: Logs,
 }
 
 /// Sections that a later version builds.
-const LATER: [(&str, &str); 12] = [
+const LATER: [(&str, &str); 11] = [
     ("tiers", "set the numbers in each [tenants.NAME]"),
     ("rate_limit", "use max_sessions"),
     ("budgets", "remove it"),
     ("usage", "remove it"),
-    ("audit", "use [observers.jsonl]"),
     ("membership", "remove it"),
     ("alerts", "use [observers.jsonl]"),
     ("tenant_resolver", "list tenants under [tenants.NAME] or in tenants.d"),
@@ -73,6 +73,7 @@ impl ConfigFile {
             livekit: root.table("livekit", LivekitFile::read),
             observers: root.table("observers", Observers::read),
             metrics: root.table("metrics", Metrics::read),
+            audit: root.table("audit", AuditSettings::read),
             logs: root.table("logs", Logs::read),
         }
     }

@@ -49,7 +49,7 @@ use openrtc_policy::rules::HostScope;
 pub use faults::{ConfigFaults, Fault};
 pub use hosts::Liveness;
 pub use livekit::Livekit;
-pub use observers::{Logs, Metrics, Observers};
+pub use observers::{AuditSettings, Logs, Metrics, Observers};
 pub use overrides::{CONFIG_VARIABLE, LoadRequest, Overrides};
 pub use providers::{INFERENCE, Provider, Providers};
 pub use python::{LoadApp, Preload, PythonRuntime};
@@ -97,6 +97,8 @@ pub struct Config {
     pub observers: Observers,
     /// Metrics.
     pub metrics: Metrics,
+    /// The audit log.
+    pub audit: AuditSettings,
     /// Logs.
     pub logs: Logs,
     /// What is suspicious, one sentence each, `NO MEMORY WALL` and its kin among them; to be printed at start.
@@ -241,7 +243,7 @@ impl Config {
         let keys = keys.filter(|(plugin, ..)| !plugins::takes_credentials_file(plugin));
         let keys = keys.map(|(_, _, reference)| reference).chain(self.livekit_keys().map(|(_, reference)| reference));
         let keys = keys.filter_map(|reference| self.path_of(reference));
-        self.source.iter().chain(&self.tenants_dir).cloned().chain(own).chain(keys).collect()
+        self.source.iter().chain(&self.tenants_dir).chain(&self.audit.path).cloned().chain(own).chain(keys).collect()
     }
 
     /// Files of service accounts, which a tenant's agents read by path.

@@ -1,4 +1,4 @@
-//! `[observers.*]`, `[metrics]` and `[logs]`: who is told, and how.
+//! `[observers.*]`, `[metrics]`, `[audit]` and `[logs]`: who is told, and how.
 //!
 //! Owns: these sections. Never: opens a file.
 
@@ -29,6 +29,15 @@ pub struct Metrics {
     pub stream_events_max: usize,
 }
 
+/// The audit log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditSettings {
+    /// Into this file, which is never truncated; `None` is off.
+    pub path: Option<PathBuf>,
+    /// Refusals of one kind are counted for so long before they are recorded as one number, in milliseconds.
+    pub refusals_interval_ms: u64,
+}
+
 /// The supervisor's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Logs {
@@ -53,6 +62,15 @@ impl Metrics {
             jsonl: section.path_or_none("jsonl"),
             jsonl_interval_ms: section.seconds("jsonl_interval_s", 250..=3_600_000).unwrap_or(1_000),
             stream_events_max: section.whole("stream_events_max", 1..=65_536).unwrap_or(256) as usize,
+        }
+    }
+}
+
+impl AuditSettings {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        Self {
+            path: section.path_or_none("path"),
+            refusals_interval_ms: section.seconds("refusals_interval_s", 1_000..=3_600_000).unwrap_or(60_000),
         }
     }
 }

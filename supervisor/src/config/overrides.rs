@@ -29,6 +29,7 @@ const SECTIONS: [&[&str]; 13] = [
     &["observers", "jsonl"],
     &["observers", "timeouts"],
     &["metrics"],
+    &["audit"],
     &["logs"],
 ];
 

@@ -32,6 +32,8 @@ const AFTER_FAILURE: Duration = Duration::from_millis(100);
 pub(super) struct Peer {
     /// User id, as the kernel says.
     pub(super) uid: u32,
+    /// Process, as the kernel says.
+    pub(super) pid: Option<i32>,
 }
 
 impl Peer {
@@ -66,7 +68,7 @@ pub(super) async fn next(listener: &UnixListener, room: &Room) -> (UnixStream, P
         };
         match listener.accept().await {
             Ok((stream, _)) => match stream.peer_cred() {
-                Ok(cred) => return (stream, Peer { uid: cred.uid() }, permit),
+                Ok(cred) => return (stream, Peer { uid: cred.uid(), pid: cred.pid() }, permit),
                 Err(error) => tracing::warn!(%error, "control: a connection without credentials was dropped"),
             },
             Err(error) => {

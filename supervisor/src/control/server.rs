@@ -15,6 +15,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use openrtc_control_api::TOKEN_FILE;
 
+use crate::audit::Actor;
+
 use super::listen::{Peer, Room, converse, next};
 use super::lock::{LockError, RuntimeDir};
 use super::private_dir::{Bound, DirError, PrivateDir};
@@ -200,5 +202,6 @@ async fn authorise(State(token): State<Arc<Token>>, request: Request, next: Next
         let detail = format!("authorization: give `Bearer` and the token in {TOKEN_FILE} beside the socket");
         return Refusal::new(StatusCode::UNAUTHORIZED, "unauthorized", detail).into_response();
     }
-    next.run(request).await
+    let actor = peer.map_or(Actor::System, |peer| Actor::Peer { uid: peer.uid, pid: peer.pid });
+    actor.scope(next.run(request)).await
 }

@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use super::machine::Machine;
 use super::refusal::Refusal;
 use super::view::PolicyView;
+use crate::audit::Audit;
 use crate::dispatch::livekit::Livekit;
 use crate::host::Registry;
 use crate::ledger::{EndedSession, Ledger};
@@ -53,6 +54,7 @@ pub struct World {
     waiters: Arc<Semaphore>,
     spawner: Option<Spawner>,
     livekit: Option<Livekit>,
+    pub(super) audit: Audit,
     read: fn(&Policy) -> PolicyView,
 }
 
@@ -70,6 +72,7 @@ impl World {
             waiters: Arc::new(Semaphore::new(WAITERS_MAX)),
             spawner: None,
             livekit: None,
+            audit: Audit::default(),
             read: PolicyView::of,
         }
     }
@@ -84,6 +87,12 @@ impl World {
     #[must_use]
     pub fn with_livekit(self, livekit: Livekit) -> Self {
         Self { livekit: Some(livekit), ..self }
+    }
+
+    /// The same world, with the audit log.
+    #[must_use]
+    pub fn with_audit(self, audit: Audit) -> Self {
+        Self { audit, ..self }
     }
 
     /// The LiveKit worker, if there is one.
@@ -111,6 +120,7 @@ impl World {
     /// Gives an order. What is viewed after it was taken in order.
     pub(super) async fn order(&self, order: OperatorEvent) -> Result<(), Stopping> {
         tracing::info!("operator: {}", in_words(&order));
+        self.audit.ordered(&order);
         self.handle.operator(order).await
     }
 

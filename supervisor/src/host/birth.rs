@@ -185,7 +185,11 @@ fn configure(task: &HostTask, link: &mut Link, purpose: Purpose) -> Result<(), H
         // A cold host comes from no zygote that could have loaded it.
         application.loaded &= task.record.how == How::Zygote;
     }
-    Ok(link.command(&Command::Configure(configure), Vec::new())?)
+    link.command(&Command::Configure(configure), Vec::new())?;
+    if purpose == Purpose::Serve {
+        context.audit.keys_loaded(plan, || context.vault.given(&config, &plan.tenant, &plan.runtime));
+    }
+    Ok(())
 }
 
 async fn ready(task: &HostTask, link: &mut Link) -> Result<Vec<AgentName>, HostFault> {

@@ -38,6 +38,7 @@ use openrtc_ipc::{RuntimeName, TenantId};
 
 pub use record::{Gauges, HostRecord, Registry};
 
+use crate::audit::Audit;
 use crate::config::Config;
 use crate::ledger::Ledger;
 use crate::observer::Fanout;
@@ -64,6 +65,8 @@ pub struct HostContext {
     pub morgue: morgue::Morgue,
     /// Who is told.
     pub fanout: Fanout,
+    /// Where orders, refusals and key loads are recorded.
+    pub audit: Audit,
     /// Parent of the hosts' own directories.
     pub work_root: PathBuf,
     /// The operator's file, made valid; may be replaced while hosts live.

@@ -48,7 +48,8 @@ impl Timeouts {
             | Told::SessionEvent(..)
             | Told::HostUp { .. }
             | Told::Line(..)
-            | Told::Notice(_) => self.start,
+            | Told::Notice(_)
+            | Told::Audit(_) => self.start,
         }
     }
 }
@@ -103,6 +104,8 @@ struct Item {
 
 struct Seat {
     name: String,
+    /// What it wants to be told.
+    hears: fn(&Told) -> bool,
     /// `None` once the end was announced.
     queue: Option<mpsc::Sender<Arc<Item>>>,
     counters: Arc<Counters>,
@@ -124,7 +127,7 @@ impl Fanout {
     }
 
     /// Adds an observer, on a thread of its own. It is told what happens from now on.
-    pub fn add(&self, observer: impl Observer) -> Result<(), AddError> {
+    pub fn add<O: Observer>(&self, observer: O) -> Result<(), AddError> {
         let name = observer.name().to_owned();
         let (queue, waiting) = mpsc::channel(OBSERVER_QUEUED_MAX);
         let (alive, running) = watch::channel(());
@@ -138,7 +141,7 @@ impl Fanout {
                 listener.run(waiting);
             })
             .map_err(|source| AddError { observer: name.clone(), source })?;
-        let seat = Seat { name, queue: Some(queue), counters, running };
+        let seat = Seat { name, hears: O::hears, queue: Some(queue), counters, running };
         self.seats.write().unwrap_or_else(PoisonError::into_inner).push(seat);
         Ok(())
     }
@@ -147,7 +150,7 @@ impl Fanout {
     pub fn tell(&self, told: Told) {
         let item = Arc::new(Item { at_unix_ms: unix_ms(), told });
         for seat in self.seats.read().unwrap_or_else(PoisonError::into_inner).iter() {
-            let Some(queue) = &seat.queue else { continue };
+            let Some(queue) = seat.queue.as_ref().filter(|_| (seat.hears)(&item.told)) else { continue };
             let crowded = item.told.is_telemetry() && queue.capacity() <= OBSERVER_RESERVED;
             if crowded || queue.try_send(Arc::clone(&item)).is_err() {
                 warn_of(count(&seat.counters.dropped), &seat.name, "misses events, its queue is full");
@@ -243,9 +246,10 @@ impl<O: Observer> Listener<O> {
         match outcome {
             Ok(Ok(taken)) => {
                 if let Err(error) = &taken {
+                    let told = matches!(error, super::ObserverError::Told);
                     let error: &dyn std::error::Error = error;
                     let failed = count(&counters.failed);
-                    if failed.is_power_of_two() {
+                    if failed.is_power_of_two() && !told {
                         tracing::warn!(target: "openrtc.observer", observer = self.name, failed, error, "observer failed");
                     }
                 }

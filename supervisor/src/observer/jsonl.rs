@@ -35,7 +35,8 @@ impl<'a> Row<'a> {
             | Told::HostUp { .. }
             | Told::HostDown { .. }
             | Told::Notice(_)
-            | Told::Snapshot(_) => told_at_unix_ms,
+            | Told::Snapshot(_)
+            | Told::Audit(_) => told_at_unix_ms,
         };
         Self {
             kind: words::kind(told),

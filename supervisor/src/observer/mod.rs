@@ -30,6 +30,7 @@ use std::sync::Arc;
 use openrtc_ipc::{AgentName, HostId, LogLevel, SessionEvent, SessionId, SessionInfo, TenantId, WallStatus};
 use openrtc_policy::{Evidence, Exit, HostPlan, Notice};
 
+use crate::audit::Entry;
 use crate::ledger::EndedSession;
 
 pub mod fanout;
@@ -107,6 +108,8 @@ pub enum Told {
     Notice(Notice),
     /// The periodic snapshot, as the JSON that `snapshot` prints.
     Snapshot(Arc<serde_json::Value>),
+    /// For the audit log alone: what nobody else hears of.
+    Audit(Arc<Vec<Entry>>),
 }
 
 impl Told {
@@ -118,7 +121,8 @@ impl Told {
             | Self::SessionEnded(_)
             | Self::HostUp { .. }
             | Self::HostDown { .. }
-            | Self::Notice(_) => false,
+            | Self::Notice(_)
+            | Self::Audit(_) => false,
         }
     }
 }
@@ -144,6 +148,9 @@ pub enum ObserverError {
         #[source]
         source: io::Error,
     },
+    /// It failed and has said so itself: it is counted, and not logged.
+    #[error("as it has said itself")]
+    Told,
     /// A row could not be written as JSON.
     #[error("write a row as JSON")]
     Json(#[from] serde_json::Error),
@@ -170,6 +177,14 @@ pub trait Observer: Send + 'static {
     /// Its name, in logs and counters.
     fn name(&self) -> &str;
 
+    /// Whether it wants to be told this; what it does not want takes no place in its queue.
+    fn hears(told: &Told) -> bool
+    where
+        Self: Sized,
+    {
+        !matches!(told, Told::Audit(_))
+    }
+
     /// Everything it is told, with the time at which it was told, in milliseconds since 1970. Calls the hook for it.
     async fn on(&mut self, told: &Told, at_unix_ms: u64) -> Taken {
         let _ = at_unix_ms;
@@ -186,6 +201,7 @@ pub trait Observer: Send + 'static {
             Told::Line(stamp, source, level, line) => self.on_line(stamp, *source, *level, line).await,
             Told::Notice(notice) => self.on_notice(notice).await,
             Told::Snapshot(snapshot) => self.on_snapshot(snapshot).await,
+            Told::Audit(_) => Ok(()),
         }
     }
 

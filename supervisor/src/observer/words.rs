@@ -65,7 +65,7 @@ impl<'a> Subject<'a> {
             },
             Told::HostUp { plan, .. } | Told::HostDown { plan, .. } => Self::planned(plan),
             Told::Notice(notice) => Self::noticed(notice),
-            Told::Snapshot(_) => Self::default(),
+            Told::Snapshot(_) | Told::Audit(_) => Self::default(),
         }
     }
 }
@@ -86,6 +86,7 @@ pub(super) fn kind(told: &Told) -> &'static str {
         Told::Line(..) => "log",
         Told::Notice(_) => "notice",
         Told::Snapshot(_) => "snapshot",
+        Told::Audit(_) => "audit",
     }
 }
 
@@ -115,6 +116,8 @@ pub(super) fn payload(told: &Told) -> Value {
         }
         Told::Notice(notice) => self::notice(notice),
         Told::Snapshot(snapshot) => Value::clone(snapshot),
+        // The audit log's own business: no other observer hears it.
+        Told::Audit(_) => Value::Null,
     }
 }
 

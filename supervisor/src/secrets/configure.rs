@@ -9,7 +9,7 @@ use openrtc_ipc::{AgentSpec, Application, Configure, RuntimeName, Secret, Secret
 use serde_json::Value as Json;
 
 use super::fetch::is_service_account;
-use super::{SecretError, SecretFault, Vault};
+use super::{Given, Held, SecretError, SecretFault, Vault};
 use crate::config::plugins::{GOOGLE_CREDENTIALS_VARIABLE, key_variable, key_variables};
 use crate::config::{Agent, Config, LoadApp, SecretRef, Variable};
 
@@ -19,7 +19,9 @@ pub const PLACEHOLDER: &str = "openrtc-placeholder";
 /// What a variable is set to.
 enum Setting<'a> {
     Text(String),
-    Secret(&'a SecretText),
+    Secret(&'a Held, &'a SecretText),
+    /// The file of a secret that plugins read from a file.
+    Path(&'a Held, String),
 }
 
 impl Vault {
@@ -41,8 +43,8 @@ impl Vault {
         let (mut env, mut secrets) = (Vec::new(), Vec::new());
         for (variable, setting) in self.variables(config, tenant, runtime, work_dir) {
             match setting {
-                Setting::Text(text) => env.push((variable, text)),
-                Setting::Secret(value) => secrets.push(Secret { variable, value: value.clone() }),
+                Setting::Text(text) | Setting::Path(_, text) => env.push((variable, text)),
+                Setting::Secret(_, value) => secrets.push(Secret { variable, value: value.clone() }),
             }
         }
         let agent_config = config.tenants.get(tenant).map(|tenant| tenant.agent_config.clone()).unwrap_or_default();
@@ -92,6 +94,18 @@ impl Vault {
             terminate_grace_ms: config.rules.terminate_grace_ms,
             application: application(config, runtime, Some(config.in_force(runtime).to_string())),
         })
+    }
+
+    /// The secrets that a host of this tenant and runtime is given: where each is, and never what.
+    pub fn given(&self, config: &Config, tenant: &TenantId, runtime: &RuntimeName) -> Vec<Given> {
+        let told = |(variable, setting): (String, Setting<'_>)| match setting {
+            Setting::Text(_) => None,
+            Setting::Secret(held, _) | Setting::Path(held, _) => {
+                let (key, source) = (held.wanted.key.clone(), held.wanted.reference.to_string());
+                Some(Given { variable, key, source })
+            }
+        };
+        self.variables(config, tenant, runtime, Path::new("/")).into_iter().filter_map(told).collect()
     }
 
     /// Whether a host of this tenant and runtime has this variable in its environment.
@@ -157,8 +171,9 @@ impl Vault {
         variables
     }
 
-    fn secret(&self, key: &str) -> Option<&SecretText> {
-        self.held.get(key)?.value.as_ref().ok()
+    fn secret(&self, key: &str) -> Option<(&Held, &SecretText)> {
+        let held = self.held.get(key)?;
+        Some((held, held.value.as_ref().ok()?))
     }
 
     fn add_env<'v, 'c>(
@@ -169,7 +184,7 @@ impl Vault {
         for (name, key, variable) in env {
             let setting = match variable {
                 Variable::Text(text) => Some(Setting::Text(text.clone())),
-                Variable::Secret(_) => self.secret(key).map(Setting::Secret),
+                Variable::Secret(_) => self.secret(key).map(|(held, value)| Setting::Secret(held, value)),
             };
             if let Some(setting) = setting {
                 variables.insert(name.to_owned(), setting);
@@ -184,14 +199,14 @@ impl Vault {
         keys: impl Iterator<Item = (&'c str, &'c str, &'c SecretRef)>,
     ) {
         for (plugin, key, reference) in keys {
-            let Some(value) = self.secret(key) else { continue };
+            let Some((held, value)) = self.secret(key) else { continue };
             match config.path_of(reference).filter(|_| is_service_account(Some(plugin), value)) {
                 Some(path) => {
-                    let path = Setting::Text(path.display().to_string());
+                    let path = Setting::Path(held, path.display().to_string());
                     variables.insert(GOOGLE_CREDENTIALS_VARIABLE.to_owned(), path);
                 }
                 None => {
-                    variables.insert(key_variable(plugin), Setting::Secret(value));
+                    variables.insert(key_variable(plugin), Setting::Secret(held, value));
                 }
             }
         }

@@ -52,6 +52,32 @@ struct Wanted {
     reference: SecretRef,
 }
 
+/// A reference as it may be told: where the secret is, whose, and whether it was there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holding {
+    /// Path of the key in the configuration.
+    pub key: String,
+    /// Where the secret is: `env:X`, `file:…`.
+    pub source: String,
+    /// `tenant`, `defaults`, `runtime` or `supervisor`.
+    pub holder: &'static str,
+    /// Which tenant, if one's.
+    pub tenant: Option<String>,
+    /// Whether a secret was there.
+    pub resolved: bool,
+}
+
+/// A secret that a host is given, as it may be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Given {
+    /// In this variable.
+    pub variable: String,
+    /// Path of the key in the configuration.
+    pub key: String,
+    /// Where the secret is: `env:X`, `file:…`.
+    pub source: String,
+}
+
 /// A reference and what is behind it.
 struct Held {
     wanted: Wanted,
@@ -109,6 +135,20 @@ impl Vault {
             .collect();
         vault.warnings.extend(short);
         (vault, faults)
+    }
+
+    /// Every reference, and whether there was a secret behind it.
+    pub fn holdings(&self) -> impl Iterator<Item = Holding> {
+        self.held.values().map(|held| {
+            let (holder, tenant) = match &held.wanted.holder {
+                Holder::Tenant(tenant) => ("tenant", Some(tenant.to_string())),
+                Holder::Defaults => ("defaults", None),
+                Holder::Runtime(_) => ("runtime", None),
+                Holder::Supervisor => ("supervisor", None),
+            };
+            let (key, source) = (held.wanted.key.clone(), held.wanted.reference.to_string());
+            Holding { key, source, holder, tenant, resolved: held.value.is_ok() }
+        })
     }
 
     /// What is suspicious about the secrets, one sentence each.

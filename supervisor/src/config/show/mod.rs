@@ -231,6 +231,10 @@ impl Config {
         put(&mut metrics, "jsonl_interval_s", seconds(self.metrics.jsonl_interval_ms));
         put(&mut metrics, "stream_events_max", whole(self.metrics.stream_events_max as u64));
         put(root, "metrics", metrics);
+        let mut audit = Table::new();
+        put(&mut audit, "path", path(&self.audit.path));
+        put(&mut audit, "refusals_interval_s", seconds(self.audit.refusals_interval_ms));
+        put(root, "audit", audit);
         let mut logs = Table::new();
         put(
             &mut logs,
