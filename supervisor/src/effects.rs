@@ -92,6 +92,9 @@ impl Effects {
         {
             self.recordings.insert(admitted.session, recordings);
         }
+        if let Answer::Rejected(rejection) = &answer {
+            self.context.fanout.tell(Told::Rejected(Arc::new(rejection.clone())));
+        }
         // Who asked may have hung up; the session goes on, as a call does.
         let _ = reply.send(answer);
     }

@@ -12,6 +12,7 @@ use openrtc_control_api::{DoctorReport, Strength, WallRow};
 use openrtc_policy::bounds::ZYGOTE_WARM_MS;
 use openrtc_policy::{Policy, WaitStatus};
 use rustix::process::DumpableBehavior;
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use crate::config::{Config, ConfigFaults};
@@ -23,7 +24,7 @@ use crate::host::morgue::Morgue;
 use crate::host::probe::{self, ProbeFault};
 use crate::host::{HostContext, Registry, chain, tree, work_dir};
 use crate::ledger::Ledger;
-use crate::observer::{Fanout, JsonlObserver, LogObserver, MetricsJsonlObserver, Timeouts, Told};
+use crate::observer::{EventStream, Fanout, JsonlObserver, LogObserver, MetricsJsonlObserver, Timeouts, Told};
 use crate::secrets::{SecretFault, Vault};
 use crate::shutdown::Signals;
 use crate::sources::Handle;
@@ -57,6 +58,18 @@ pub enum RunError {
     /// No process can be made.
     #[error("start the spawner")]
     Spawner(#[from] crate::spawn::SpawnError),
+    /// Who asks over TCP cannot be told from others.
+    #[error("{0}")]
+    ControlToken(SecretFault),
+    /// Who asks over TCP could guess it.
+    #[error(
+        "use supervisor.control_token: it has {bytes} bytes; give at least {}, as `openssl rand -hex 32` makes",
+        crate::control::REMOTE_TOKEN_BYTES_MIN
+    )]
+    ControlTokenShort {
+        /// How many.
+        bytes: usize,
+    },
     /// The control socket could not be opened.
     #[error("open the control socket")]
     Control(#[from] crate::control::ControlError),
@@ -119,7 +132,9 @@ pub fn run(config: Config, program: HostProgram) -> Result<(), RunError> {
 
 async fn serve(config: Config, spawner: Spawner) -> Result<(), RunError> {
     let signals = Signals::listen().map_err(RunError::Process)?;
-    let control = Control::open(&sockets(&config))?;
+    let mut control = Control::open(&sockets(&config))?;
+    let (now, world_now) = watch::channel(None);
+    let probes = control.take_health().map(|probes| tokio::spawn(probes.serve(world_now)));
     let work_root = config.supervisor.state_dir.join("hosts");
     make_work_root(&config.supervisor.state_dir, &work_root)?;
     let walls = Walls::detect(&config.cgroup, &config.uids);
@@ -128,8 +143,12 @@ async fn serve(config: Config, spawner: Spawner) -> Result<(), RunError> {
     demand_walls(&report)?;
     let (vault, faults) = Vault::resolve(&config, |argv| run_secret_command(spawner.clone(), argv)).await;
     tell_start(&report, &config, &vault, &faults);
+    admit_remote(&mut control, &vault, &config)?;
     let clock = Clock::start();
+    let run = random_run();
     let fanout = observers(&config)?;
+    let events = EventStream::new(run);
+    fanout.add(events.observer())?;
     let (handle, queue) = Handle::new();
     let listening = tokio::spawn(signals.obey(handle.clone()));
     let context = Arc::new(HostContext {
@@ -150,13 +169,15 @@ async fn serve(config: Config, spawner: Spawner) -> Result<(), RunError> {
     let deployment_version = config.supervisor.deployment_version.clone();
     let (registry, ledger) = (context.registry.clone(), context.ledger.clone());
     let world = World::new(handle.clone(), registry, ledger, fanout.clone(), about(&config, report))
-        .with_spawner(context.spawner.clone());
+        .with_spawner(context.spawner.clone())
+        .with_events(events);
     let calls = Calls::default();
     let livekit = livekit(&context, &config, handle, &calls)?;
     let world = match &livekit {
         Some(livekit) => world.with_livekit(livekit.clone()),
         None => world,
     };
+    now.send_replace(Some(world.clone()));
     let snapshots = snapshots(&config, world.clone(), fanout.clone());
     let effects = Effects::new(context, deployment_version, calls);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -164,7 +185,7 @@ async fn serve(config: Config, spawner: Spawner) -> Result<(), RunError> {
         // A word and a dropped sender both mean stop.
         let _ = stopped.await;
     }));
-    driver::drive(Policy::new(rules, random_run()), queue, clock, effects).await;
+    driver::drive(Policy::new(rules, run), queue, clock, effects).await;
     listening.abort();
     if let Some(livekit) = livekit {
         livekit.shutdown().await;
@@ -172,11 +193,15 @@ async fn serve(config: Config, spawner: Spawner) -> Result<(), RunError> {
     if let Some(snapshots) = snapshots {
         snapshots.abort();
     }
+    // Before the server: readers of events are told the last of them.
+    for late in fanout.shutdown(Instant::now() + FLUSH_LIMIT).await {
+        tracing::warn!(observer = late, "observer did not finish in time");
+    }
     // Both ends are ours; the server may have failed and said so already.
     let _ = stop.send(());
     let _ = server.await;
-    for late in fanout.shutdown(Instant::now() + FLUSH_LIMIT).await {
-        tracing::warn!(observer = late, "observer did not finish in time");
+    if let Some(probes) = probes {
+        probes.abort();
     }
     tracing::info!("finished: no session and no host is left");
     Ok(())
@@ -245,7 +270,24 @@ fn sockets(config: &Config) -> control::Settings {
         runtime_dir: config.supervisor.runtime_dir.clone(),
         control_socket: config.supervisor.control_socket.clone(),
         top_socket: config.supervisor.openrtc_top_socket.clone(),
+        group: config.supervisor.control_group.as_ref().map(|group| group.gid),
+        listen: config.supervisor.control_listen,
+        health: config.supervisor.health_listen,
     }
+}
+
+/// Without its token the port is not opened at all.
+fn admit_remote(control: &mut Control, vault: &Vault, config: &Config) -> Result<(), RunError> {
+    let Some(address) = control.remote() else { return Ok(()) };
+    let Some(token) = vault.control_token(config) else { return Ok(()) };
+    let token = token.map_err(RunError::ControlToken)?;
+    let bytes = token.expose_secret().len();
+    if bytes < control::REMOTE_TOKEN_BYTES_MIN {
+        return Err(RunError::ControlTokenShort { bytes });
+    }
+    control.admit_remote(&token);
+    tracing::info!(%address, "the control API is served over TCP");
+    Ok(())
 }
 
 fn about(config: &Config, doctor: DoctorReport) -> About {

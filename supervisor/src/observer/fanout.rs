@@ -48,6 +48,7 @@ impl Timeouts {
             | Told::SessionEvent(..)
             | Told::HostUp { .. }
             | Told::Line(..)
+            | Told::Rejected(_)
             | Told::Notice(_) => self.start,
         }
     }
@@ -103,6 +104,7 @@ struct Item {
 
 struct Seat {
     name: String,
+    hears: fn(&Told) -> bool,
     /// `None` once the end was announced.
     queue: Option<mpsc::Sender<Arc<Item>>>,
     counters: Arc<Counters>,
@@ -124,13 +126,13 @@ impl Fanout {
     }
 
     /// Adds an observer, on a thread of its own. It is told what happens from now on.
-    pub fn add(&self, observer: impl Observer) -> Result<(), AddError> {
+    pub fn add<O: Observer>(&self, observer: O) -> Result<(), AddError> {
         let name = observer.name().to_owned();
         let (queue, waiting) = mpsc::channel(OBSERVER_QUEUED_MAX);
         let (alive, running) = watch::channel(());
         let counters = Arc::new(Counters::default());
         let listener =
-            Listener { name: name.clone(), observer, counters: Arc::clone(&counters), limits: self.timeouts };
+            Listener { name: name.clone(), observer, counters: Arc::clone(&counters), limits: self.timeouts, missed: 0 };
         std::thread::Builder::new()
             .name(format!("observer-{name}"))
             .spawn(move || {
@@ -138,7 +140,7 @@ impl Fanout {
                 listener.run(waiting);
             })
             .map_err(|source| AddError { observer: name.clone(), source })?;
-        let seat = Seat { name, queue: Some(queue), counters, running };
+        let seat = Seat { name, hears: O::hears, queue: Some(queue), counters, running };
         self.seats.write().unwrap_or_else(PoisonError::into_inner).push(seat);
         Ok(())
     }
@@ -147,7 +149,7 @@ impl Fanout {
     pub fn tell(&self, told: Told) {
         let item = Arc::new(Item { at_unix_ms: unix_ms(), told });
         for seat in self.seats.read().unwrap_or_else(PoisonError::into_inner).iter() {
-            let Some(queue) = &seat.queue else { continue };
+            let Some(queue) = seat.queue.as_ref().filter(|_| (seat.hears)(&item.told)) else { continue };
             let crowded = item.told.is_telemetry() && queue.capacity() <= OBSERVER_RESERVED;
             if crowded || queue.try_send(Arc::clone(&item)).is_err() {
                 warn_of(count(&seat.counters.dropped), &seat.name, "misses events, its queue is full");
@@ -203,6 +205,8 @@ struct Listener<O> {
     observer: O,
     counters: Arc<Counters>,
     limits: Timeouts,
+    /// Of what its queue dropped, so much it was told.
+    missed: u64,
 }
 
 impl<O: Observer> Listener<O> {
@@ -222,16 +226,26 @@ impl<O: Observer> Listener<O> {
 
     async fn listen(&mut self, mut waiting: mpsc::Receiver<Arc<Item>>) {
         while let Some(item) = waiting.recv().await {
+            self.tell_missed().await;
             let limit = self.limits.of(&item.told);
             let outcome = self.watched(limit, async |observer| observer.on(&item.told, item.at_unix_ms).await).await;
             if matches!(outcome, Some(Ok(()))) {
                 count(&self.counters.taken);
             }
             if waiting.is_empty() {
+                self.tell_missed().await;
                 self.watched(self.limits.end, async |observer| observer.flush().await).await;
             }
         }
         self.watched(self.limits.end, async |observer| observer.flush().await).await;
+    }
+
+    async fn tell_missed(&mut self) {
+        let dropped = self.counters.dropped.load(Relaxed);
+        let missed = dropped - std::mem::replace(&mut self.missed, dropped);
+        if missed > 0 {
+            self.watched(self.limits.start, async |observer| observer.on_missed(missed).await).await;
+        }
     }
 
     /// Lets the observer do one thing: within the limit, and without its panic going further.
