@@ -2,6 +2,8 @@
 //!
 //! Owns: the order of starting and of finishing, and the start-up report. Never: decides.
 
+mod report;
+
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -14,6 +16,8 @@ use openrtc_policy::{Policy, WaitStatus};
 use rustix::process::DumpableBehavior;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
+
+use report::{tell_ready, tell_start};
 
 use crate::config::{Config, ConfigFaults};
 use crate::control::{self, About, Control, World};
@@ -385,40 +389,5 @@ fn random_run() -> u32 {
         Ok(()) => u32::from_le_bytes(bytes),
         // The clock is as good: it must only differ from the last run's.
         Err(_) => crate::telemetry::unix_ms() as u32,
-    }
-}
-
-/// The start-up report: what is suspicious, which walls are in force and which are weak.
-fn tell_start(report: &DoctorReport, config: &Config, vault: &Vault, faults: &[SecretFault]) {
-    for warning in config.warnings.iter().chain(vault.warnings()) {
-        tracing::warn!("{warning}");
-    }
-    for fault in faults {
-        tracing::error!("{fault}");
-    }
-    for wall in &report.walls {
-        tell_wall(wall);
-    }
-}
-
-/// The last line of the start: sessions are taken from now on, with these agents, at these sockets.
-fn tell_ready(report: &DoctorReport, config: &Config) {
-    let agents: Vec<_> = config.agents.iter().map(|agent| agent.name.as_str()).collect();
-    tracing::info!(
-        config = report.config,
-        control_socket = report.control_socket,
-        top_socket = report.top_socket,
-        agents = agents.join(", "),
-        pid = std::process::id(),
-        "ready"
-    );
-}
-
-fn tell_wall(wall: &WallRow) {
-    let WallRow { wall, strength, by, remedy, .. } = wall;
-    match strength {
-        Strength::Kernel => tracing::info!("wall {wall}: kernel, by {by}"),
-        Strength::Sampled => tracing::info!(remedy, "wall {wall}: sampled, by {by}"),
-        Strength::Absent => tracing::warn!(remedy, "wall {wall}: absent, {by}"),
     }
 }

@@ -195,7 +195,12 @@ impl Client {
         Err(CliError::Refused(Box::new(problem)))
     }
 
-    async fn exchange(&self, method: Method, path: &str, body: Bytes) -> Result<(StatusCode, Option<String>, Bytes), ClientError> {
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<(StatusCode, Option<String>, Bytes), ClientError> {
         let token = self.token()?;
         let garbled = |detail: String| ClientError::Garbled { path: path.to_owned(), detail };
         let request = Request::builder()

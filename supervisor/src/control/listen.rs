@@ -89,7 +89,10 @@ impl Room {
             oldest.leave.notify_one();
             let times = self.made_room.fetch_add(1, Relaxed) + 1;
             if times.is_power_of_two() {
-                tracing::warn!(times, "control: all {CONTROL_CONNECTIONS_MAX} connections were taken; closed the oldest that asked nothing");
+                tracing::warn!(
+                    times,
+                    "control: all {CONTROL_CONNECTIONS_MAX} connections were taken; closed the oldest that asked nothing"
+                );
             }
             return;
         }

@@ -98,9 +98,8 @@ fn parameters(generator: &mut SchemaGenerator, route: &Route) -> Vec<Value> {
         let mut schema = schema.clone();
         let what = schema.as_object_mut().and_then(|schema| schema.remove("description")).unwrap_or_default();
         let needed = required(name);
-        parameters.push(
-            json!({ "name": name, "in": "query", "required": needed, "description": what, "schema": schema }),
-        );
+        parameters
+            .push(json!({ "name": name, "in": "query", "required": needed, "description": what, "schema": schema }));
     }
     parameters
 }
@@ -120,8 +119,7 @@ fn probes(generator: &mut SchemaGenerator) -> Map<String, Value> {
         if let Some(bad) = bad {
             responses["503"] = json!({ "description": "No.", "content": bad });
         }
-        let operation =
-            json!({ "operationId": format!("get_{}", &path[1..]), "summary": summary, "security": [], "responses": responses });
+        let operation = json!({ "operationId": format!("get_{}", &path[1..]), "summary": summary, "security": [], "responses": responses });
         (path.to_owned(), json!({ "get": operation }))
     };
     probes.into_iter().map(path).collect()

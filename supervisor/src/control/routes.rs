@@ -5,8 +5,9 @@
 use axum::Router;
 use axum::routing::{MethodRouter, get, post};
 use openrtc_control_api::{
-    Agent, Breaker, DispatchRequest, DispatchResponse, DoctorReport, DrainStatus, Host, HostGone, Livekit, LivekitCheck,
-    LivekitOffer, Session, SessionList, SimulateRequest, Snapshot, Tenant, TokenRequest, TokenResponse, TripBreaker,
+    Agent, Breaker, DispatchRequest, DispatchResponse, DoctorReport, DrainStatus, Host, HostGone, Livekit,
+    LivekitCheck, LivekitOffer, Session, SessionList, SimulateRequest, Snapshot, Tenant, TokenRequest, TokenResponse,
+    TripBreaker,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
@@ -77,7 +78,8 @@ pub(super) fn table() -> Vec<Route> {
 
 fn looking() -> Vec<Route> {
     vec![
-        Route::get::<Snapshot>("/snapshot", "Everything at a glance", || get(snapshot::show)).query::<snapshot::Query>(),
+        Route::get::<Snapshot>("/snapshot", "Everything at a glance", || get(snapshot::show))
+            .query::<snapshot::Query>(),
         Route::get::<()>("/events", "What happens, as it happens", || get(events::show))
             .query::<events::Query>()
             .events(),

@@ -182,11 +182,7 @@ impl Control {
 }
 
 /// The directory and the name of a socket.
-fn place(
-    runtime_dir: &RuntimeDir,
-    socket: &Path,
-    group: Option<u32>,
-) -> Result<(Arc<PrivateDir>, String), DirError> {
+fn place(runtime_dir: &RuntimeDir, socket: &Path, group: Option<u32>) -> Result<(Arc<PrivateDir>, String), DirError> {
     let path = runtime_dir.directory().path().join(socket);
     let name = path.file_name().and_then(|name| name.to_str()).map(str::to_owned);
     let (Some(name), Some(parent)) = (name, path.parent()) else { return Err(DirError::NoName { path }) };
@@ -258,7 +254,8 @@ async fn authorise(State(keys): State<Keys>, actor: Actor, request: Request, nex
     if !right && !health::is_probe(path) {
         return Refusal::new(StatusCode::UNAUTHORIZED, "unauthorized", detail).into_response();
     }
-    if request.method() != Method::GET {
+    // Dispatches are told as sessions.
+    if request.method() != Method::GET && !path.ends_with("/dispatch") {
         tracing::info!(%actor, path, "control: asked");
     }
     next.run(request).await

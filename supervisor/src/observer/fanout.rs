@@ -131,8 +131,13 @@ impl Fanout {
         let (queue, waiting) = mpsc::channel(OBSERVER_QUEUED_MAX);
         let (alive, running) = watch::channel(());
         let counters = Arc::new(Counters::default());
-        let listener =
-            Listener { name: name.clone(), observer, counters: Arc::clone(&counters), limits: self.timeouts, missed: 0 };
+        let listener = Listener {
+            name: name.clone(),
+            observer,
+            counters: Arc::clone(&counters),
+            limits: self.timeouts,
+            missed: 0,
+        };
         std::thread::Builder::new()
             .name(format!("observer-{name}"))
             .spawn(move || {

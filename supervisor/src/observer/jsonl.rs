@@ -78,8 +78,17 @@ mod tests {
         }
         let mut kinds: Vec<_> = rows.iter().map(|row| row["kind"].as_str().unwrap()).collect();
         kinds.dedup();
-        let expected =
-            ["session_start", "session_event", "session_end", "host_up", "host_down", "log", "rejection", "notice", "snapshot"];
+        let expected = [
+            "session_start",
+            "session_event",
+            "session_end",
+            "host_up",
+            "host_down",
+            "log",
+            "rejection",
+            "notice",
+            "snapshot",
+        ];
         assert_eq!(kinds, expected);
     }
 

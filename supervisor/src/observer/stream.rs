@@ -182,12 +182,8 @@ impl EventStream {
         let oldest = ring.oldest();
         let (next, gap) = match begin {
             Begin::Now => (ring.last + 1, None),
-            Begin::After(id) if id.run != self.0.run => {
-                (oldest, Some(Gap { reason: "restarted", missed: None }))
-            }
-            Begin::After(id) if id.seq > ring.last => {
-                (ring.last + 1, Some(Gap { reason: "unknown_id", missed: None }))
-            }
+            Begin::After(id) if id.run != self.0.run => (oldest, Some(Gap { reason: "restarted", missed: None })),
+            Begin::After(id) if id.seq > ring.last => (ring.last + 1, Some(Gap { reason: "unknown_id", missed: None })),
             Begin::After(id) if id.seq + 1 < oldest => {
                 (oldest, Some(Gap { reason: "forgotten", missed: Some(oldest - id.seq - 1) }))
             }
