@@ -351,3 +351,73 @@ impl Drop for StreamObserver {
 pub fn gap(gap: &Gap) -> Value {
     json!({ "kind": "gap", "at_unix_ms": unix_ms(), "payload": { "reason": gap.reason, "missed": gap.missed } })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples;
+    use super::*;
+
+    async fn told(stream: &EventStream, told: Vec<Told>) {
+        let mut observer = stream.observer();
+        for told in told {
+            observer.on(&told, 1).await.unwrap();
+        }
+        // The end is told when the observer goes, which is not meant here.
+        std::mem::forget(observer);
+    }
+
+    async fn kinds(reader: &mut Reader, many: usize) -> Vec<&'static str> {
+        let mut kinds = Vec::new();
+        for _ in 0..many {
+            let Next::Event(event) = reader.next().await else { panic!("no event") };
+            kinds.push(event.kind);
+        }
+        kinds
+    }
+
+    #[tokio::test]
+    async fn what_was_forgotten_is_counted_and_a_filter_shows_one_tenant() {
+        let stream = EventStream::new(7);
+        let (mut slow, gap) = stream.read(Begin::Now, None);
+        assert_eq!(gap, None);
+        told(&stream, (0..EVENTS_KEPT_MAX + 3).map(|_| samples::opened()).collect()).await;
+        assert!(matches!(slow.next().await, Next::Overrun(3)));
+        slow.pace().overrun().await;
+
+        let after = |seq| Begin::After(EventId { run: 7, seq });
+        let (mut reader, gap) = stream.read(after(1), None);
+        assert_eq!(gap, Some(Gap { reason: "forgotten", missed: Some(2) }));
+        assert_eq!(kinds(&mut reader, 1).await, ["breaker"]);
+        assert_eq!(stream.read(after(3), None).1, None);
+        assert_eq!(stream.read(after(1 << 40), None).1.unwrap().reason, "unknown_id");
+        let other = Begin::After(EventId { run: 8, seq: 1 });
+        assert_eq!(stream.read(other, None).1.unwrap().reason, "restarted");
+
+        let (mut others, _) = stream.read(Begin::Now, TenantId::parse("initech").ok());
+        told(&stream, vec![samples::failed(), Told::Notice(Notice::DrainStarted { tenant: None })]).await;
+        assert_eq!(kinds(&mut others, 1).await, ["notice"], "the drain of all, and nothing of acme-corp's");
+    }
+
+    #[tokio::test]
+    async fn a_condemned_host_is_its_tenants_and_no_metadata_is_told() {
+        let stream = EventStream::new(7);
+        let (mut reader, _) = stream.read(Begin::Now, Some(samples::tenant()));
+        told(&stream, samples::every()).await;
+        let expected =
+            ["session_start", "session_end", "host_up", "host_down", "rejection", "breaker", "breaker", "breaker"];
+        assert_eq!(kinds(&mut reader, 8).await, expected);
+        for _ in 0..2 {
+            let Next::Event(event) = reader.next().await else { panic!("no event") };
+            assert!(event.data.contains("acme-corp") && !event.data.contains("metadata"), "{}", event.data);
+        }
+    }
+
+    #[test]
+    fn an_id_is_read_as_it_was_written() {
+        let id = EventId { run: 0x1a2b, seq: 17 };
+        assert_eq!(id.to_string().parse(), Ok(id));
+        for wrong in ["", "17", "-", "1a2b-1", "0000000g-1", "00001a2b--1", "00001a2b-+1", "00001a2b-"] {
+            assert_eq!(wrong.parse::<EventId>(), Err(EventIdError), "{wrong}");
+        }
+    }
+}
