@@ -58,7 +58,7 @@ fn get(port: u16, path: &str, more: &str) -> String {
 
 #[test]
 fn a_reader_resumes_after_the_last_event_it_had_and_a_gap_is_an_event() {
-    let running = Setup::new(&config("")).start();
+    let running = Setup::new(&config("[tenants.acme]\n[tenants.initech]\n")).start();
     assert_eq!(running.dispatch("acme", "fail", &["--wait"]).1, 1);
     running.dispatch("initech", "echo", &["--wait"]);
     // From another start of the supervisor: what is kept of this one, after a gap.
