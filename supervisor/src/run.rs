@@ -10,14 +10,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-use openrtc_control_api::{DoctorReport, Strength, WallRow};
+use openrtc_control_api::DoctorReport;
 use openrtc_policy::bounds::ZYGOTE_WARM_MS;
 use openrtc_policy::{Policy, WaitStatus};
 use rustix::process::DumpableBehavior;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use report::{tell_ready, tell_start};
+use report::{demand_walls, tell_ready, tell_start};
 
 use crate::config::{Config, ConfigFaults};
 use crate::control::{self, About, Control, World};
@@ -137,8 +137,7 @@ pub fn run(config: Config, program: HostProgram) -> Result<(), RunError> {
 async fn serve(config: Config, spawner: Spawner) -> Result<(), RunError> {
     let signals = Signals::listen().map_err(RunError::Process)?;
     let mut control = Control::open(&sockets(&config))?;
-    let (now, world_now) = watch::channel(None);
-    let probes = control.take_health().map(|probes| tokio::spawn(probes.serve(world_now)));
+    let now = answer_probes(&mut control);
     let work_root = config.supervisor.state_dir.join("hosts");
     make_work_root(&config.supervisor.state_dir, &work_root)?;
     let walls = Walls::detect(&config.cgroup, &config.uids);
@@ -150,9 +149,7 @@ async fn serve(config: Config, spawner: Spawner) -> Result<(), RunError> {
     admit_remote(&mut control, &vault, &config)?;
     let clock = Clock::start();
     let run = random_run();
-    let fanout = observers(&config)?;
-    let events = EventStream::new(run);
-    fanout.add(events.observer())?;
+    let (fanout, events) = all_observers(&config, run)?;
     let (handle, queue) = Handle::new();
     let listening = tokio::spawn(signals.obey(handle.clone()));
     let context = Arc::new(HostContext {
@@ -198,17 +195,35 @@ async fn serve(config: Config, spawner: Spawner) -> Result<(), RunError> {
         snapshots.abort();
     }
     // Before the server: readers of events are told the last of them.
-    for late in fanout.shutdown(Instant::now() + FLUSH_LIMIT).await {
-        tracing::warn!(observer = late, "observer did not finish in time");
-    }
+    flush(&fanout).await;
     // Both ends are ours; the server may have failed and said so already.
     let _ = stop.send(());
     let _ = server.await;
-    if let Some(probes) = probes {
-        probes.abort();
-    }
     tracing::info!("finished: no session and no host is left");
     Ok(())
+}
+
+/// Answers probes from now on and until the runtime goes; ready once it is told of a world.
+fn answer_probes(control: &mut Control) -> watch::Sender<Option<World>> {
+    let (now, world) = watch::channel(None);
+    if let Some(probes) = control.take_health() {
+        tokio::spawn(probes.serve(world));
+    }
+    now
+}
+
+/// Lets observers take what they still hold.
+async fn flush(fanout: &Fanout) {
+    for late in fanout.shutdown(Instant::now() + FLUSH_LIMIT).await {
+        tracing::warn!(observer = late, "observer did not finish in time");
+    }
+}
+
+/// The observers of a configuration, and the ring that readers of events read.
+fn all_observers(config: &Config, run: u32) -> Result<(Fanout, EventStream), RunError> {
+    let (fanout, events) = (observers(config)?, EventStream::new(run));
+    fanout.add(events.observer())?;
+    Ok((fanout, events))
 }
 
 /// Registers with the LiveKit server, if there is one.
@@ -325,27 +340,6 @@ fn make_work_root(state_dir: &Path, work_root: &Path) -> Result<(), RunError> {
         std::fs::set_permissions(path, Permissions::from_mode(mode & 0o700 | 0o711)).map_err(failed)?;
     }
     Ok(())
-}
-
-/// A required wall that cannot stand is no start, and not a start with a warning (law 10).
-fn demand_walls(report: &DoctorReport) -> Result<(), RunError> {
-    let absent = |wall: &&WallRow| wall.required && wall.strength == Strength::Absent;
-    let missing: Vec<_> = report.walls.iter().filter(absent).collect();
-    if let (true, Some(finding)) = (missing.is_empty(), report.findings.iter().find(|finding| !finding.ok)) {
-        let remedy = finding.remedy.as_ref().map(|remedy| format!("; {remedy}")).unwrap_or_default();
-        let detail = format!("{}: {}{remedy}", finding.name, finding.detail);
-        return Err(RunError::Required { walls: "zygote".to_owned(), detail });
-    }
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let names: Vec<_> = missing.iter().map(|wall| wall.wall.as_str()).collect();
-    let detail = |wall: &&WallRow| match &wall.remedy {
-        Some(remedy) => format!("{} is absent ({}); {remedy}", wall.wall, wall.by),
-        None => format!("{} is absent ({})", wall.wall, wall.by),
-    };
-    let details: Vec<_> = missing.iter().map(detail).collect();
-    Err(RunError::Required { walls: names.join(", "), detail: details.join("; ") })
 }
 
 fn observers(config: &Config) -> Result<Fanout, RunError> {
