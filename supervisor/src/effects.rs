@@ -88,6 +88,7 @@ impl Effects {
     fn answer(&mut self, dispatch: DispatchId, answer: Answer) {
         if let Answer::Rejected(rejection) = &answer {
             self.context.audit.refused(rejection, |tenant| self.context.config().tenants.contains_key(tenant));
+            self.context.fanout.tell(Told::Rejected(Arc::new(rejection.clone())));
         }
         let Some((reply, recordings)) = self.waiting.remove(&dispatch) else { return };
         if let Answer::Admitted(admitted) = &answer

@@ -2,17 +2,22 @@
 //!
 //! Owns: the order of starting and of finishing, and the start-up report. Never: decides.
 
+mod report;
+
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-use openrtc_control_api::{DoctorReport, Strength, WallRow};
+use openrtc_control_api::DoctorReport;
 use openrtc_policy::bounds::ZYGOTE_WARM_MS;
 use openrtc_policy::{Policy, WaitStatus};
 use rustix::process::DumpableBehavior;
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
+
+use report::{demand_walls, tell_ready, tell_start};
 
 use crate::audit::{Audit, AuditError};
 use crate::config::{Config, ConfigFaults};
@@ -24,7 +29,7 @@ use crate::host::morgue::Morgue;
 use crate::host::probe::{self, ProbeFault};
 use crate::host::{HostContext, Registry, chain, tree, work_dir};
 use crate::ledger::Ledger;
-use crate::observer::{Fanout, JsonlObserver, LogObserver, MetricsJsonlObserver, Timeouts, Told};
+use crate::observer::{EventStream, Fanout, JsonlObserver, LogObserver, MetricsJsonlObserver, Timeouts, Told};
 use crate::secrets::{SecretFault, Vault};
 use crate::shutdown::Signals;
 use crate::sources::Handle;
@@ -58,6 +63,18 @@ pub enum RunError {
     /// No process can be made.
     #[error("start the spawner")]
     Spawner(#[from] crate::spawn::SpawnError),
+    /// Who asks over TCP cannot be told from others.
+    #[error("{0}")]
+    ControlToken(SecretFault),
+    /// Who asks over TCP could guess it.
+    #[error(
+        "use supervisor.control_token: it has {bytes} bytes; give at least {}, as `openssl rand -hex 32` makes",
+        crate::control::REMOTE_TOKEN_BYTES_MIN
+    )]
+    ControlTokenShort {
+        /// How many.
+        bytes: usize,
+    },
     /// The control socket could not be opened.
     #[error("open the control socket")]
     Control(#[from] crate::control::ControlError),
@@ -123,7 +140,8 @@ pub fn run(config: Config, program: HostProgram) -> Result<(), RunError> {
 
 async fn serve(config: Config, spawner: Spawner) -> Result<(), RunError> {
     let signals = Signals::listen().map_err(RunError::Process)?;
-    let control = Control::open(&sockets(&config))?;
+    let mut control = Control::open(&sockets(&config))?;
+    let now = answer_probes(&mut control);
     let work_root = config.supervisor.state_dir.join("hosts");
     make_work_root(&config.supervisor.state_dir, &work_root)?;
     let walls = Walls::detect(&config.cgroup, &config.uids);
@@ -132,8 +150,10 @@ async fn serve(config: Config, spawner: Spawner) -> Result<(), RunError> {
     demand_walls(&report)?;
     let (vault, faults) = Vault::resolve(&config, |argv| run_secret_command(spawner.clone(), argv)).await;
     tell_start(&report, &config, &vault, &faults);
+    admit_remote(&mut control, &vault, &config)?;
     let clock = Clock::start();
-    let fanout = observers(&config)?;
+    let run = random_run();
+    let (fanout, events) = all_observers(&config, run)?;
     let (handle, queue) = Handle::new();
     let audit = Audit::start(&config, &vault, &fanout)?;
     let listening = tokio::spawn(signals.obey(handle.clone(), audit.clone()));
@@ -158,13 +178,15 @@ async fn serve(config: Config, spawner: Spawner) -> Result<(), RunError> {
     let (registry, ledger) = (context.registry.clone(), context.ledger.clone());
     let world = World::new(handle.clone(), registry, ledger, fanout.clone(), about(&config, report))
         .with_spawner(context.spawner.clone())
-        .with_audit(audit.clone());
+        .with_audit(audit.clone())
+        .with_events(events);
     let calls = Calls::default();
     let livekit = livekit(&context, &config, handle, &calls)?;
     let world = match &livekit {
         Some(livekit) => world.with_livekit(livekit.clone()),
         None => world,
     };
+    now.send_replace(Some(world.clone()));
     let snapshots = snapshots(&config, world.clone(), fanout.clone());
     let effects = Effects::new(context, deployment_version, calls);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -172,7 +194,7 @@ async fn serve(config: Config, spawner: Spawner) -> Result<(), RunError> {
         // A word and a dropped sender both mean stop.
         let _ = stopped.await;
     }));
-    driver::drive(Policy::new(rules, random_run()), queue, clock, effects).await;
+    driver::drive(Policy::new(rules, run), queue, clock, effects).await;
     listening.abort();
     if let Some(livekit) = livekit {
         livekit.shutdown().await;
@@ -180,15 +202,37 @@ async fn serve(config: Config, spawner: Spawner) -> Result<(), RunError> {
     if let Some(snapshots) = snapshots {
         snapshots.abort();
     }
+    audit.stopped();
+    // Before the server: readers of events are told the last of them.
+    flush(&fanout).await;
     // Both ends are ours; the server may have failed and said so already.
     let _ = stop.send(());
     let _ = server.await;
-    audit.stopped();
+    tracing::info!("finished: no session and no host is left");
+    Ok(())
+}
+
+/// Answers probes from now on and until the runtime goes; ready once it is told of a world.
+fn answer_probes(control: &mut Control) -> watch::Sender<Option<World>> {
+    let (now, world) = watch::channel(None);
+    if let Some(probes) = control.take_health() {
+        tokio::spawn(probes.serve(world));
+    }
+    now
+}
+
+/// Lets observers take what they still hold.
+async fn flush(fanout: &Fanout) {
     for late in fanout.shutdown(Instant::now() + FLUSH_LIMIT).await {
         tracing::warn!(observer = late, "observer did not finish in time");
     }
-    tracing::info!("finished: no session and no host is left");
-    Ok(())
+}
+
+/// The observers of a configuration, and the ring that readers of events read.
+fn all_observers(config: &Config, run: u32) -> Result<(Fanout, EventStream), RunError> {
+    let (fanout, events) = (observers(config)?, EventStream::new(run));
+    fanout.add(events.observer())?;
+    Ok((fanout, events))
 }
 
 /// Registers with the LiveKit server, if there is one.
@@ -254,7 +298,24 @@ fn sockets(config: &Config) -> control::Settings {
         runtime_dir: config.supervisor.runtime_dir.clone(),
         control_socket: config.supervisor.control_socket.clone(),
         top_socket: config.supervisor.openrtc_top_socket.clone(),
+        group: config.supervisor.control_group.as_ref().map(|group| group.gid),
+        listen: config.supervisor.control_listen,
+        health: config.supervisor.health_listen,
     }
+}
+
+/// Without its token the port is not opened at all.
+fn admit_remote(control: &mut Control, vault: &Vault, config: &Config) -> Result<(), RunError> {
+    let Some(address) = control.remote() else { return Ok(()) };
+    let Some(token) = vault.control_token(config) else { return Ok(()) };
+    let token = token.map_err(RunError::ControlToken)?;
+    let bytes = token.expose_secret().len();
+    if bytes < control::REMOTE_TOKEN_BYTES_MIN {
+        return Err(RunError::ControlTokenShort { bytes });
+    }
+    control.admit_remote(&token);
+    tracing::info!(%address, "the control API is served over TCP");
+    Ok(())
 }
 
 fn about(config: &Config, doctor: DoctorReport) -> About {
@@ -288,27 +349,6 @@ fn make_work_root(state_dir: &Path, work_root: &Path) -> Result<(), RunError> {
         std::fs::set_permissions(path, Permissions::from_mode(mode & 0o700 | 0o711)).map_err(failed)?;
     }
     Ok(())
-}
-
-/// A required wall that cannot stand is no start, and not a start with a warning (law 10).
-fn demand_walls(report: &DoctorReport) -> Result<(), RunError> {
-    let absent = |wall: &&WallRow| wall.required && wall.strength == Strength::Absent;
-    let missing: Vec<_> = report.walls.iter().filter(absent).collect();
-    if let (true, Some(finding)) = (missing.is_empty(), report.findings.iter().find(|finding| !finding.ok)) {
-        let remedy = finding.remedy.as_ref().map(|remedy| format!("; {remedy}")).unwrap_or_default();
-        let detail = format!("{}: {}{remedy}", finding.name, finding.detail);
-        return Err(RunError::Required { walls: "zygote".to_owned(), detail });
-    }
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let names: Vec<_> = missing.iter().map(|wall| wall.wall.as_str()).collect();
-    let detail = |wall: &&WallRow| match &wall.remedy {
-        Some(remedy) => format!("{} is absent ({}); {remedy}", wall.wall, wall.by),
-        None => format!("{} is absent ({})", wall.wall, wall.by),
-    };
-    let details: Vec<_> = missing.iter().map(detail).collect();
-    Err(RunError::Required { walls: names.join(", "), detail: details.join("; ") })
 }
 
 fn observers(config: &Config) -> Result<Fanout, RunError> {
@@ -352,40 +392,5 @@ fn random_run() -> u32 {
         Ok(()) => u32::from_le_bytes(bytes),
         // The clock is as good: it must only differ from the last run's.
         Err(_) => crate::telemetry::unix_ms() as u32,
-    }
-}
-
-/// The start-up report: what is suspicious, which walls are in force and which are weak.
-fn tell_start(report: &DoctorReport, config: &Config, vault: &Vault, faults: &[SecretFault]) {
-    for warning in config.warnings.iter().chain(vault.warnings()) {
-        tracing::warn!("{warning}");
-    }
-    for fault in faults {
-        tracing::error!("{fault}");
-    }
-    for wall in &report.walls {
-        tell_wall(wall);
-    }
-}
-
-/// The last line of the start: sessions are taken from now on, with these agents, at these sockets.
-fn tell_ready(report: &DoctorReport, config: &Config) {
-    let agents: Vec<_> = config.agents.iter().map(|agent| agent.name.as_str()).collect();
-    tracing::info!(
-        config = report.config,
-        control_socket = report.control_socket,
-        top_socket = report.top_socket,
-        agents = agents.join(", "),
-        pid = std::process::id(),
-        "ready"
-    );
-}
-
-fn tell_wall(wall: &WallRow) {
-    let WallRow { wall, strength, by, remedy, .. } = wall;
-    match strength {
-        Strength::Kernel => tracing::info!("wall {wall}: kernel, by {by}"),
-        Strength::Sampled => tracing::info!(remedy, "wall {wall}: sampled, by {by}"),
-        Strength::Absent => tracing::warn!(remedy, "wall {wall}: absent, {by}"),
     }
 }

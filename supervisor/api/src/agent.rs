@@ -2,10 +2,11 @@
 //!
 //! Owns: one agent at a glance. Never: its command line, which may be a tenant's business.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One agent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Agent {
     /// Its name.
     pub agent: String,

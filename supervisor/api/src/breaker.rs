@@ -2,10 +2,11 @@
 //!
 //! Owns: a breaker's state as told, and the order to open one. Never: the rule it follows.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One tenant's breaker.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Breaker {
     /// Whose.
     pub tenant: String,
@@ -22,7 +23,7 @@ pub struct Breaker {
 }
 
 /// `POST /v1/breakers/{tenant}/trip`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TripBreaker {
     /// For so many seconds; absent: the cooldown.

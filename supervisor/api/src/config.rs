@@ -2,10 +2,11 @@
 //!
 //! Owns: the faults as data. Never: a secret, not even a wrong one.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One fault.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConfigFault {
     /// The file, environment variable or flag that it stands in.
     pub source: String,
@@ -22,7 +23,7 @@ pub struct ConfigFault {
 }
 
 /// The result of a check.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConfigCheck {
     /// The file, absolute, or `defaults`.
     pub source: String,

@@ -2,12 +2,13 @@
 //!
 //! Owns: which walls stand on this machine, and everything else worth a look. Never: repairs.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::wall::{Strength, WallRow};
 
 /// One thing looked at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
     /// What, for example `zygote` or `runtime_dir`.
     pub name: String,
@@ -21,7 +22,7 @@ pub struct Finding {
 }
 
 /// The report.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DoctorReport {
     /// Version of the program.
     pub version: String,

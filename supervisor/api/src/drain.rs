@@ -2,10 +2,11 @@
 //!
 //! Owns: how far a drain has come. Never: undoes one.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How far it has come.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DrainStatus {
     /// Whether new sessions are refused.
     pub draining: bool,

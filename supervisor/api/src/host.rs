@@ -2,12 +2,13 @@
 //!
 //! Owns: what is shown of one host. Never: what the host says of itself where it could be measured.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::wall::WallRow;
 
 /// One host process.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Host {
     /// Its id, with its generation.
     pub host: String,
@@ -52,7 +53,7 @@ pub struct Host {
 }
 
 /// `POST /v1/hosts/{host}/kill`: its process tree is gone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HostGone {
     /// Which host.
     pub host: String,

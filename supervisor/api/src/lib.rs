@@ -12,6 +12,7 @@ pub mod config;
 pub mod dispatch;
 pub mod doctor;
 pub mod drain;
+pub mod health;
 pub mod host;
 pub mod livekit;
 pub mod observer;
@@ -28,6 +29,7 @@ pub use config::{ConfigCheck, ConfigFault};
 pub use dispatch::{Admitted, DispatchRequest, DispatchResponse};
 pub use doctor::{DoctorReport, Finding};
 pub use drain::DrainStatus;
+pub use health::{Readiness, Unready, WorkerInfo};
 pub use host::{Host, HostGone};
 pub use livekit::{
     Livekit, LivekitCheck, LivekitDispatch, LivekitOffer, LivekitWorker, SimulateRequest, TokenRequest, TokenResponse,
@@ -48,3 +50,5 @@ pub const TOKEN_FILE: &str = "control.token";
 pub const SOCKET_FILE: &str = "control.sock";
 /// Name of the runtime directory, under `/run` or `$XDG_RUNTIME_DIR`.
 pub const RUNTIME_DIR: &str = "openrtc-supervisor";
+/// Header of every answer with the supervisor's version, so that a client of another version can say which.
+pub const VERSION_HEADER: &str = "openrtc-supervisor-version";

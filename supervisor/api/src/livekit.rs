@@ -4,10 +4,11 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One connection: one agent name and job type.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LivekitWorker {
     /// As what it registers; empty: for rooms that name no agent.
     pub agent_name: String,
@@ -38,7 +39,7 @@ pub struct LivekitWorker {
 }
 
 /// How we stand with the server.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Livekit {
     /// Where it is.
     pub url: String,
@@ -63,7 +64,7 @@ pub struct Livekit {
 }
 
 /// `POST /v1/livekit/simulate`: have the server offer us a job.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SimulateRequest {
     /// The room that it carries.
@@ -77,7 +78,7 @@ pub struct SimulateRequest {
 }
 
 /// One offer and what became of it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LivekitOffer {
     /// The server's name for the job.
     pub job: String,
@@ -108,7 +109,7 @@ pub struct LivekitOffer {
 }
 
 /// A dispatch as the server lists it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LivekitDispatch {
     /// Its id.
     pub id: String,
@@ -121,7 +122,7 @@ pub struct LivekitDispatch {
 }
 
 /// `GET /v1/livekit/check`: why no agent came to a room.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LivekitCheck {
     /// Which room.
     pub room: String,
@@ -144,7 +145,7 @@ pub struct LivekitCheck {
 }
 
 /// `POST /v1/livekit/token`: a token for a caller.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TokenRequest {
     /// Whose room it is.
@@ -162,7 +163,7 @@ pub struct TokenRequest {
 }
 
 /// The token. Has no `Debug`.
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TokenResponse {
     /// Where to join.
     pub url: String,

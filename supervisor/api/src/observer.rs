@@ -2,10 +2,11 @@
 //!
 //! Owns: one row per observer. Never: what it was told.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One observer's tally since the start.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Observer {
     /// Its name.
     pub name: String,

@@ -2,13 +2,14 @@
 //!
 //! Owns: the error format. Never: a second spelling of a reason.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Media type of a problem.
 pub const CONTENT_TYPE: &str = "application/problem+json";
 
 /// A problem. `reason` is stable; `title` and `detail` are for a person.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {
     /// `urn:openrtc-supervisor:problem:<reason>`.
     #[serde(rename = "type")]

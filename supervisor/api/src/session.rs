@@ -3,11 +3,12 @@
 //! Owns: OpenRTC's row (semantics E7) and our longer account of one session. Never: shows metadata, which may hold what
 //! a caller would not want shown.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// One live session, with OpenRTC's nine keys.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SessionRow {
     /// Its id.
     pub session_id: String,
@@ -36,7 +37,7 @@ pub struct SessionRow {
 }
 
 /// Used so far, as its host says.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SessionUsage {
     /// Tokens read by language models.
     pub llm_tokens_in: u64,
@@ -53,7 +54,7 @@ pub struct SessionUsage {
 }
 
 /// How one session ended.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EndedSession {
     /// Its id.
     pub session_id: String,
@@ -90,7 +91,7 @@ pub struct EndedSession {
 }
 
 /// One session, wherever it stands.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum Session {
     /// It waits or runs.
@@ -110,7 +111,7 @@ pub enum Session {
 }
 
 /// Sessions.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SessionList {
     /// Those that wait or run.
     pub sessions: Vec<SessionRow>,

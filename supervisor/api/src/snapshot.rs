@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::agent::Agent;
@@ -17,7 +18,7 @@ use crate::wall::WallRow;
 use crate::worker::Worker;
 
 /// Memory of the supervisor itself.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ResidentSet {
     /// In bytes, if it could be read.
     pub bytes: Option<u64>,
@@ -28,7 +29,7 @@ pub struct ResidentSet {
 }
 
 /// The process that hosts of a runtime are forked from.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Zygote {
     /// Of which runtime; `command` stands for all that have none of their own.
     pub runtime: String,
@@ -40,7 +41,7 @@ pub struct Zygote {
 }
 
 /// Everything at a glance.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Snapshot {
     /// Seconds since 1970.
     pub timestamp: f64,

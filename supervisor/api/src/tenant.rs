@@ -2,10 +2,11 @@
 //!
 //! Owns: one tenant at a glance. Never: its keys.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One tenant.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Tenant {
     /// Its id.
     pub tenant: String,

@@ -2,10 +2,11 @@
 //!
 //! Owns: a wall as told to people and programs. Never: raises one.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How strong a wall is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Strength {
     /// The kernel enforces it.
@@ -17,7 +18,7 @@ pub enum Strength {
 }
 
 /// One wall.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WallRow {
     /// Its name: `memory`, `cpu`, `pids`, `rlimits`, `uid`, …
     pub wall: String,

@@ -2,12 +2,13 @@
 //!
 //! Owns: OpenRTC's names for a worker and its machine. Never: more keys than its reader would show.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::session::SessionRow;
 
 /// The machine, sampled once a second. Fields are none where the system does not tell.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct System {
     /// Whether it was sampled at all.
     pub available: bool,
@@ -34,7 +35,7 @@ pub struct System {
 }
 
 /// The supervisor, as OpenRTC describes a worker.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Worker {
     /// Its name.
     pub name: String,
@@ -57,7 +58,7 @@ pub struct Worker {
 }
 
 /// The one line on `top.sock`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TopLine {
     /// The header.
     pub worker: Worker,

@@ -33,6 +33,12 @@ pub const OBSERVER_RESERVED: usize = OBSERVER_QUEUED_MAX / 4;
 pub const OBSERVER_FILE_BYTES_PENDING_MAX: usize = 4 * 1024 * 1024;
 /// Events of the metrics stream between two snapshots (OpenRTC's number). Full: dropped and counted in a row.
 pub const METRICS_EVENTS_MAX: usize = 256;
+/// Events kept for readers of `/v1/events`. Full: the oldest is forgotten, and who resumes before it is told of a gap.
+pub const EVENTS_KEPT_MAX: usize = 4096;
+/// Bytes of those. Full: the same.
+pub const EVENTS_KEPT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Readers of `/v1/events` at once. More: refused with 503.
+pub const EVENT_READERS_MAX: usize = 32;
 /// Lines of our own log waiting to be written. Full: dropped and counted; a blocked terminal never blocks us.
 pub const LOG_LINES_QUEUED_MAX: usize = 4096;
 /// Bytes of one line of a host's output. Longer: cut and marked.

@@ -49,6 +49,7 @@ impl AuditObserver {
             | Told::SessionEvent(..)
             | Told::SessionEnded(_)
             | Told::Line(..)
+            | Told::Rejected(_)
             | Told::Snapshot(_) => Vec::new(),
         }
     }
@@ -87,6 +88,7 @@ impl Observer for AuditObserver {
             | Told::SessionEvent(..)
             | Told::SessionEnded(_)
             | Told::Line(..)
+            | Told::Rejected(_)
             | Told::Snapshot(_) => false,
         }
     }

@@ -16,7 +16,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use openrtc_control_api::{Problem, TOKEN_FILE};
+use openrtc_control_api::{Problem, TOKEN_FILE, VERSION_HEADER};
 use rustix::fs::{CWD, Mode, OFlags};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -64,6 +64,20 @@ pub enum ClientError {
         /// What was asked.
         path: String,
         /// What is wrong with it.
+        detail: String,
+    },
+    /// Its answer is that of another version.
+    #[error(
+        "understand the supervisor's answer to {path}: it is version {theirs} and this command line is {}; run the \
+         `openrtc-supervisor` that the supervisor was started from ({detail})",
+        env!("CARGO_PKG_VERSION")
+    )]
+    OtherVersion {
+        /// What was asked.
+        path: String,
+        /// Its version, or `unknown`.
+        theirs: String,
+        /// What is wrong with the answer.
         detail: String,
     },
     /// The question could not be written.
@@ -161,16 +175,32 @@ impl Client {
             Patience::Longer(more) => ANSWER_DEADLINE + more,
         };
         let answer = tokio::time::timeout(limit, self.exchange(method, path, body));
-        let (status, body) = answer.await.map_err(|_| ClientError::Silent(limit))??;
-        let garbled = |error: serde_json::Error| ClientError::Garbled { path: path.into(), detail: error.to_string() };
+        let (status, version, body) = answer.await.map_err(|_| ClientError::Silent(limit))??;
+        let other = version.as_deref() != Some(env!("CARGO_PKG_VERSION"));
+        let theirs = version.unwrap_or_else(|| "unknown".to_owned());
+        let garbled = |error: serde_json::Error| match other {
+            true => ClientError::OtherVersion { path: path.into(), theirs: theirs.clone(), detail: error.to_string() },
+            false => ClientError::Garbled { path: path.into(), detail: error.to_string() },
+        };
         if status.is_success() {
             return Ok(serde_json::from_slice(&body).map_err(garbled)?);
         }
-        let problem: Problem = serde_json::from_slice(&body).map_err(garbled)?;
+        let problem: Problem = serde_json::from_slice(&body).map_err(&garbled)?;
+        // What an older or newer one does not know.
+        let unknown = matches!(problem.reason.as_str(), "bad_request" | "method_not_allowed")
+            || problem.detail.ends_with(": no such route");
+        if other && unknown {
+            return Err(ClientError::OtherVersion { path: path.into(), theirs, detail: problem.detail }.into());
+        }
         Err(CliError::Refused(Box::new(problem)))
     }
 
-    async fn exchange(&self, method: Method, path: &str, body: Bytes) -> Result<(StatusCode, Bytes), ClientError> {
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<(StatusCode, Option<String>, Bytes), ClientError> {
         let token = self.token()?;
         let garbled = |detail: String| ClientError::Garbled { path: path.to_owned(), detail };
         let request = Request::builder()
@@ -193,9 +223,11 @@ impl Client {
         let exchange = async {
             let response = sender.send_request(request).await.map_err(ClientError::Lost)?;
             let status = response.status();
+            let version = response.headers().get(VERSION_HEADER);
+            let version = version.and_then(|version| version.to_str().ok()).map(str::to_owned);
             let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
             let body = body.map_err(|error| garbled(error.to_string()))?.to_bytes();
-            Ok((status, body))
+            Ok((status, version, body))
         };
         tokio::pin!(exchange);
         tokio::select! {

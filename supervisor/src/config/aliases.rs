@@ -8,12 +8,13 @@ use super::faults::Faults;
 use super::tree::{Entry, Node, Origin, Value};
 
 /// Section and key as written in a seed, section and key as they are here.
-const ALIASES: [(&str, &str, &str, &str); 15] = [
+const ALIASES: [(&str, &str, &str, &str); 16] = [
     ("supervisor", "drain_timeout", "supervisor", "drain_timeout_s"),
     ("supervisor", "introspection_socket_path", "supervisor", "openrtc_top_socket"),
     ("supervisor", "default_max_sessions_per_tenant", "supervisor", "default_max_sessions"),
     ("supervisor", "enable_tenant_circuit_breaker", "circuit_breaker", "enabled"),
     ("supervisor", "tenant_circuit_cooldown_s", "circuit_breaker", "cooldown_s"),
+    ("supervisor", "port", "supervisor", "health_listen"),
     ("supervisor", "memory_limit_mb", "wall", "memory_max_mb"),
     ("supervisor", "memory_warn_mb", "wall", "memory_warn_mb"),
     ("wall", "memory_limit_mb", "wall", "memory_max_mb"),

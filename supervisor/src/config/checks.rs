@@ -233,7 +233,7 @@ impl Config {
             Variable::Text(_) => None,
         });
         let keys = self.tenants.values().map(|tenant| &tenant.api_keys).chain([&self.default_keys]);
-        let livekit = self.livekit_keys().map(|(_, reference)| reference);
+        let livekit = self.own_keys().map(|(_, reference)| reference);
         keys.flat_map(|keys| keys.values().map(|spot| &spot.value)).chain(secrets).chain(livekit)
     }
 

@@ -55,7 +55,7 @@ pub use providers::{INFERENCE, Provider, Providers};
 pub use python::{LoadApp, Preload, PythonRuntime};
 pub use reference::SecretRef;
 pub use runtimes::{Agent, COMMAND_RUNTIME, Runtime, RuntimeKind};
-pub use supervisor::{SharedKeys, Supervisor};
+pub use supervisor::{Group, SharedKeys, Supervisor};
 pub use tenants::Tenant;
 pub use variables::{PROGRAM_PATH, Variable};
 pub use wall::{CgroupMode, CgroupSettings, UidSettings};
@@ -241,7 +241,7 @@ impl Config {
         let own = [self.supervisor.runtime_dir.clone(), self.supervisor.state_dir.clone()];
         let keys = self.tenants.keys().flat_map(|tenant| self.keys_of(tenant)).chain(self.default_keys());
         let keys = keys.filter(|(plugin, ..)| !plugins::takes_credentials_file(plugin));
-        let keys = keys.map(|(_, _, reference)| reference).chain(self.livekit_keys().map(|(_, reference)| reference));
+        let keys = keys.map(|(_, _, reference)| reference).chain(self.own_keys().map(|(_, reference)| reference));
         let keys = keys.filter_map(|reference| self.path_of(reference));
         self.source.iter().chain(&self.tenants_dir).chain(&self.audit.path).cloned().chain(own).chain(keys).collect()
     }
@@ -288,6 +288,16 @@ impl Config {
     pub(crate) fn livekit_keys(&self) -> impl Iterator<Item = (&str, &SecretRef)> {
         let keys = self.livekit.iter().flat_map(|livekit| [&livekit.api_key, &livekit.api_secret]);
         keys.map(|spot| (spot.key.as_str(), &spot.value))
+    }
+
+    /// What who asks over TCP must give: key path and reference.
+    pub(crate) fn control_token(&self) -> Option<(&str, &SecretRef)> {
+        self.supervisor.control_token.as_ref().map(|spot| (spot.key.as_str(), &spot.value))
+    }
+
+    /// The supervisor's own secrets, which no host is ever told: key path and reference.
+    pub(crate) fn own_keys(&self) -> impl Iterator<Item = (&str, &SecretRef)> {
+        self.livekit_keys().chain(self.control_token())
     }
 
     /// `[runtimes.X.env]`: name, key path and value.

@@ -14,9 +14,10 @@ use super::tree::{Entry, Node, Origin, Value};
 pub const CONFIG_VARIABLE: &str = "OPENRTC_SUPERVISOR_CONFIG";
 const PREFIX: &str = "OPENRTC_SUPERVISOR_";
 const OPENRTC_CAP: &str = "OPENRTC_MAX_CONCURRENT_SESSIONS";
+const OPENRTC_PORT: &str = "OPENRTC_PORT";
 
 /// Sections that the environment can reach.
-const SECTIONS: [&[&str]; 13] = [
+const SECTIONS: [&[&str]; 14] = [
     &["supervisor"],
     &["wall"],
     &["wall", "cgroup"],
@@ -109,6 +110,9 @@ fn from_environment(environment: &Environment, current: &Path, faults: &mut Faul
     if let Some(cap) = environment.get(OPENRTC_CAP) {
         set(&mut root, &["supervisor", "max_concurrent_sessions"], cap.clone(), &origin(OPENRTC_CAP));
     }
+    if let Some(port) = environment.get(OPENRTC_PORT).map(|port| port.trim()).filter(|port| !port.is_empty()) {
+        set(&mut root, &["supervisor", "health_listen"], port.to_owned(), &origin(OPENRTC_PORT));
+    }
     for (name, value) in environment {
         let Some(path) = name.strip_prefix(PREFIX).filter(|path| path.contains("__")) else { continue };
         let path = path.to_ascii_lowercase();
@@ -154,9 +158,6 @@ fn from_flags(overrides: &Overrides, current: &Path, faults: &mut Faults) -> Vec
 fn warn_of_openrtc(environment: &Environment, faults: &mut Faults) {
     if let Some(isolation) = environment.get("OPENRTC_ISOLATION").filter(|isolation| *isolation != "process") {
         faults.warn(format!("OPENRTC_ISOLATION={isolation:?} is not heeded: isolation is always \"process\""));
-    }
-    if environment.contains_key("OPENRTC_PORT") {
-        faults.warn("OPENRTC_PORT is not heeded: no port is opened in this version; use the control socket");
     }
 }
 

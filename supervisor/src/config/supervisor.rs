@@ -2,6 +2,7 @@
 //!
 //! Owns: the section's keys, ranges and defaults. Never: holds a rule; those go to [`openrtc_policy::Rules`].
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use openrtc_ipc::TenantId;
@@ -9,8 +10,9 @@ use openrtc_policy::rules::{HostScope, MissingTenant, UnknownTenant};
 
 use super::faults::Faults;
 use super::paths::{self, CONTROL_SOCKET, Environment, SOCKET_BYTES_MAX};
+use super::reference::{self, SecretRef};
 use super::section::{Limit, Section, Spot};
-use super::tree::Origin;
+use super::tree::{Origin, Value};
 
 /// What two tenants with the same secret get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +32,13 @@ pub struct Supervisor {
     pub state_dir: PathBuf,
     /// The control API's socket.
     pub control_socket: PathBuf,
+    /// Who else may use it.
+    pub control_group: Option<Group>,
+    /// Where the control API is served over TCP; `None` is nowhere.
+    pub control_listen: Option<SocketAddr>,
+    pub(super) control_token: Option<Spot<SecretRef>>,
+    /// Where probes are answered over TCP; `None` is nowhere.
+    pub health_listen: Option<SocketAddr>,
     /// Where OpenRTC's own `top` finds us; `None` is nowhere.
     pub openrtc_top_socket: Option<PathBuf>,
     /// Our name in snapshots.
@@ -38,6 +47,15 @@ pub struct Supervisor {
     pub deployment_version: Option<String>,
     /// What two tenants with the same secret get.
     pub shared_keys: SharedKeys,
+}
+
+/// A group of this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// Its name, or its number as it was written.
+    pub name: String,
+    /// Its number.
+    pub gid: u32,
 }
 
 pub(super) const SCOPES: [(&str, HostScope); 2] = [("tenant", HostScope::Tenant), ("session", HostScope::Session)];
@@ -67,6 +85,10 @@ pub(super) struct SupervisorFile {
     runtime_dir: Option<PathBuf>,
     state_dir: Option<PathBuf>,
     control_socket: Option<Spot<String>>,
+    control_group: Option<Group>,
+    control_listen: Option<SocketAddr>,
+    pub(super) control_token: Option<Spot<SecretRef>>,
+    health_listen: Option<SocketAddr>,
     pub(super) openrtc_top_socket: Option<Spot<String>>,
     pub(super) shared_keys: Option<SharedKeys>,
 }
@@ -74,8 +96,12 @@ pub(super) struct SupervisorFile {
 impl SupervisorFile {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         isolation(section);
-        control_listen(section);
+        let control_token = section.node("control_token").and_then(|spot| reference::read(section, spot));
         Self {
+            control_group: control_group(section),
+            control_listen: control_listen(section, control_token.is_some()),
+            control_token,
+            health_listen: health_listen(section),
             host_scope: section.choice("host_scope", &SCOPES),
             max_concurrent_sessions: section.whole("max_concurrent_sessions", 1..=100_000),
             default_max_sessions: section.limit("default_max_sessions", 1..=100_000),
@@ -130,6 +156,10 @@ impl SupervisorFile {
         let openrtc_top_socket = self.openrtc_top_socket.as_ref().map(|spot| socket(spot, &runtime_dir, faults));
         Supervisor {
             control_socket,
+            control_group: self.control_group.clone(),
+            control_listen: self.control_listen,
+            control_token: self.control_token.clone(),
+            health_listen: self.health_listen,
             openrtc_top_socket,
             worker_id: self.worker_id.clone().unwrap_or_else(own_name),
             deployment_version: self.deployment_version.clone(),
@@ -150,10 +180,62 @@ fn isolation(section: &mut Section<'_>) {
     section.faults.add(&spot.origin, &spot.key, Some(format!("{:?}", spot.value)), "is not what this builds", remedy);
 }
 
-fn control_listen(section: &mut Section<'_>) {
-    let Some(spot) = section.text("control_listen").filter(|spot| spot.value != "off") else { return };
-    let (value, remedy) = (Some(format!("{:?}", spot.value)), "remove it; use the control socket");
-    section.faults.add(&spot.origin, &spot.key, value, "is not built in this version", remedy);
+/// `"off"`, or an address with its port.
+fn address(section: &mut Section<'_>, spot: &Spot<String>, example: &str) -> Option<SocketAddr> {
+    let address = spot.value.parse::<SocketAddr>().ok().filter(|address| address.port() != 0);
+    if address.is_none() {
+        let remedy = format!("give \"off\", or an IP address and a port, as \"{example}\"");
+        let value = Some(format!("{:?}", spot.value));
+        section.faults.add(&spot.origin, &spot.key, value, "is no address to listen on", remedy);
+    }
+    address
+}
+
+/// On TCP nobody's user id is known: a token is asked for, and other machines are let in only by a word of their own.
+fn control_listen(section: &mut Section<'_>, token: bool) -> Option<SocketAddr> {
+    let public = section.flag("control_listen_public").unwrap_or(false);
+    let spot = section.text("control_listen").filter(|spot| spot.value != "off")?;
+    let address = address(section, &spot, "127.0.0.1:8082")?;
+    let value = Some(format!("{:?}", spot.value));
+    if !address.ip().is_loopback() && !public {
+        let remedy = "listen on 127.0.0.1, or say control_listen_public = true; what travels there is not encrypted";
+        section.faults.add(&spot.origin, &spot.key, value.clone(), "can be reached by other machines", remedy);
+    }
+    if !token {
+        let remedy = format!("give supervisor.control_token as {}", reference::FORMS);
+        section.faults.add(&spot.origin, &spot.key, value, "has no token", remedy);
+    }
+    Some(address)
+}
+
+/// An address, or a port alone, which is OpenRTC's `port`: of every address.
+fn health_listen(section: &mut Section<'_>) -> Option<SocketAddr> {
+    let spot = section.node("health_listen")?;
+    let wanted = match &spot.value {
+        Value::Text(text) => Spot { value: text.clone(), key: spot.key.clone(), origin: spot.origin.clone() },
+        Value::Whole(port) => match u16::try_from(*port).ok().filter(|port| *port != 0) {
+            Some(port) => return Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)),
+            None => Spot { value: port.to_string(), key: spot.key.clone(), origin: spot.origin.clone() },
+        },
+        _ => Spot { value: spot.value.shown(), key: spot.key.clone(), origin: spot.origin.clone() },
+    };
+    match wanted.value.as_str() {
+        "off" | "" => None,
+        _ => address(section, &wanted, "0.0.0.0:8081"),
+    }
+}
+
+fn control_group(section: &mut Section<'_>) -> Option<Group> {
+    let spot = section.text("control_group").filter(|spot| spot.value != "off")?;
+    let found = match spot.value.parse::<u32>() {
+        Ok(gid) => Some(gid),
+        Err(_) => nix::unistd::Group::from_name(&spot.value).ok().flatten().map(|group| group.gid.as_raw()),
+    };
+    if found.is_none() {
+        let remedy = format!("make it (`groupadd --system {}`), or name one of /etc/group", spot.value);
+        section.faults.add(&spot.origin, &spot.key, Some(format!("{:?}", spot.value)), "is no group here", remedy);
+    }
+    Some(Group { gid: found?, name: spot.value })
 }
 
 fn default_tenant(section: &mut Section<'_>) -> Option<TenantId> {

@@ -4,9 +4,11 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
 use openrtc_control_api::{Admitted, DispatchRequest, DispatchResponse};
 use openrtc_policy::Answer;
 
+use super::peer::Peer;
 use super::refusal::Refusal;
 use super::request::Asked;
 use super::session;
@@ -15,8 +17,14 @@ use crate::dispatch::local;
 
 pub(super) async fn dispatch(
     State(world): State<World>,
+    peer: Peer,
     Asked(request): Asked<DispatchRequest>,
 ) -> Result<Json<DispatchResponse>, Refusal> {
+    if !peer.is_owner() && (request.input.is_some() || request.output.is_some()) {
+        // We would open them with our own rights, whoever asks.
+        let detail = "input, output: only the supervisor's own user and root may name files for it to open";
+        return Err(Refusal::new(StatusCode::FORBIDDEN, "permission_denied", detail));
+    }
     let wait = request.wait;
     let admitted = match local::dispatch(&world.handle, request).await? {
         Answer::Admitted(admitted) => admitted,

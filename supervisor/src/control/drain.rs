@@ -1,10 +1,9 @@
-//! `/v1/drain`, `/v1/shutdown` and `/healthz`: finishing, and whether we are.
+//! `/v1/drain` and `/v1/shutdown`: finishing.
 //!
 //! Owns: the two orders that end the supervisor. Never: waits for the end; it would cut its own answer off.
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
 use openrtc_control_api::DrainStatus;
 use openrtc_policy::OperatorEvent;
 
@@ -32,13 +31,4 @@ pub(super) async fn drain(State(world): State<World>) -> Result<Json<DrainStatus
 pub(super) async fn shutdown(State(world): State<World>) -> Result<Json<DrainStatus>, Refusal> {
     world.order(OperatorEvent::Shutdown).await?;
     Ok(Json(status(&world).await))
-}
-
-/// 200 while new sessions are taken, else 503. The one route without a token.
-pub(super) async fn healthz(State(world): State<World>) -> (StatusCode, &'static str) {
-    match world.view().await {
-        Ok(view) if !view.draining => (StatusCode::OK, "ok\n"),
-        Ok(_) => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
-        Err(crate::sources::Stopping) => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
-    }
 }

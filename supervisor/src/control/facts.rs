@@ -35,6 +35,8 @@ pub(super) struct Facts {
     records: BTreeMap<HostId, Arc<HostRecord>>,
     live: BTreeMap<SessionId, LiveSession>,
     on_host: BTreeMap<HostId, Vec<SessionId>>,
+    /// Where a host stands among those of the view.
+    at: BTreeMap<HostId, usize>,
     /// Oldest first.
     pub(super) ended: Vec<Arc<EndedSession>>,
 }
@@ -50,6 +52,7 @@ impl Facts {
             records: world.hosts.all().into_iter().map(|record| (record.plan.host, record)).collect(),
             live: world.ledger.all_live().into_iter().map(|live| (live.info.session, live)).collect(),
             on_host: BTreeMap::new(),
+            at: BTreeMap::new(),
             ended: world.ledger.all_ended(),
         };
         let mut on_host = BTreeMap::<HostId, Vec<SessionId>>::new();
@@ -59,12 +62,13 @@ impl Facts {
             }
         }
         facts.on_host = on_host;
+        facts.at = facts.view.hosts.iter().enumerate().map(|(at, host)| (host.plan.host, at)).collect();
         Ok(facts)
     }
 
     /// Sessions that wait or run, in order of admission.
     pub(super) fn sessions(&self) -> Vec<SessionFacts<'_>> {
-        let planned: BTreeMap<_, _> = self.view.sessions.iter().map(|view| (view.plan.session, view)).collect();
+        let planned: BTreeMap<_, _> = self.view.sessions.iter().map(|view| (view.session, view)).collect();
         let ids: BTreeSet<_> = planned.keys().chain(self.live.keys()).copied().collect();
         let facts = |id| SessionFacts { id, planned: planned.get(&id).copied(), live: self.live.get(&id) };
         ids.into_iter().map(facts).collect()
@@ -72,7 +76,7 @@ impl Facts {
 
     /// One session that waits or runs.
     pub(super) fn session(&self, id: SessionId) -> Option<SessionFacts<'_>> {
-        let planned = self.view.sessions.iter().find(|view| view.plan.session == id);
+        let planned = self.view.sessions.iter().find(|view| view.session == id);
         let live = self.live.get(&id);
         (planned.is_some() || live.is_some()).then_some(SessionFacts { id, planned, live })
     }
@@ -88,7 +92,7 @@ impl Facts {
 
     /// One host.
     pub(super) fn host(&self, id: HostId) -> Option<HostFacts<'_>> {
-        let planned = self.view.hosts.iter().find(|view| view.plan.host == id);
+        let planned = self.at.get(&id).and_then(|at| self.view.hosts.get(*at));
         let record = self.record(id);
         (planned.is_some() || record.is_some()).then_some(HostFacts { id, planned, record })
     }
@@ -113,19 +117,19 @@ impl SessionFacts<'_> {
     /// Whose it is.
     pub(super) fn tenant(&self) -> &str {
         let live = self.live.map(|live| live.info.tenant.as_str());
-        live.or_else(|| self.planned.map(|planned| planned.plan.tenant.as_str())).unwrap_or_default()
+        live.or_else(|| self.planned.map(|planned| planned.tenant.as_str())).unwrap_or_default()
     }
 
     /// Which agent runs it.
     pub(super) fn agent(&self) -> &str {
         let live = self.live.map(|live| live.info.agent.as_str());
-        live.or_else(|| self.planned.map(|planned| planned.plan.agent.as_str())).unwrap_or_default()
+        live.or_else(|| self.planned.map(|planned| planned.agent.as_str())).unwrap_or_default()
     }
 
     /// The room.
     pub(super) fn room(&self) -> &str {
         let live = self.live.map(|live| live.info.room_name.as_str());
-        live.or_else(|| self.planned.map(|planned| planned.plan.room.as_str())).unwrap_or_default()
+        live.or_else(|| self.planned.map(|planned| planned.room.as_str())).unwrap_or_default()
     }
 }
 

@@ -11,6 +11,7 @@ use openrtc_control_api::{Host, HostGone};
 use openrtc_ipc::{HostId, TenantId};
 use openrtc_policy::OperatorEvent;
 use openrtc_policy::rules::HostScope;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::facts::{Facts, HostFacts};
@@ -81,9 +82,10 @@ pub(super) fn hosts(facts: &Facts, tenant: Option<&TenantId>) -> Vec<Host> {
     wanted.map(|one| host(facts, one)).collect()
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListQuery {
+    /// Of this tenant only.
     tenant: Option<String>,
 }
 

@@ -1,10 +1,12 @@
 //! Accepting: who may come in, how many at once, and how long each may take.
 //!
-//! Owns: the accept loop and the deadlines of a connection. Never: reads what is asked.
+//! Owns: the places, and the deadlines of a connection. Never: reads what is asked.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use axum::Router;
@@ -14,9 +16,13 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use openrtc_policy::bounds::CONTROL_CONNECTIONS_MAX;
-use tokio::net::{UnixListener, UnixStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tower::ServiceExt;
+
+use super::peer::Peer;
+use crate::observer::stream::Pace;
 
 /// From the connection to the end of the headers.
 const HEADERS_DEADLINE: Duration = Duration::from_secs(5);
@@ -27,68 +33,120 @@ const HEADER_BYTES_MAX: usize = 16 * 1024;
 /// After a failed accept: the likely cause, no free descriptor, does not pass at once.
 const AFTER_FAILURE: Duration = Duration::from_millis(100);
 
-/// Who connected.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Peer {
-    /// User id, as the kernel says.
-    pub(super) uid: u32,
-    /// Process, as the kernel says.
-    pub(super) pid: Option<i32>,
+/// A connection that has not asked anything yet, as others see it.
+#[derive(Default)]
+struct Silent {
+    asked: AtomicBool,
+    leave: Notify,
 }
 
-impl Peer {
-    /// Whether the uid is ours or root's.
-    pub(super) fn trusted(self) -> bool {
-        self.uid == 0 || self.uid == rustix::process::geteuid().as_raw()
-    }
+/// A connection's place.
+pub(super) struct Place {
+    silent: Arc<Silent>,
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
-/// Connections at once; each holds a permit.
+/// Connections at once. When all places are taken, whoever has been silent for longest makes room.
 #[derive(Clone)]
-pub(super) struct Room(Arc<Semaphore>);
+pub(super) struct Room {
+    places: Arc<Semaphore>,
+    silent: Arc<Mutex<VecDeque<Weak<Silent>>>>,
+    made_room: Arc<AtomicU64>,
+}
 
 impl Room {
     /// For [`CONTROL_CONNECTIONS_MAX`].
     pub(super) fn new() -> Self {
-        Self(Arc::new(Semaphore::new(CONTROL_CONNECTIONS_MAX)))
+        let places = Arc::new(Semaphore::new(CONTROL_CONNECTIONS_MAX));
+        Self { places, silent: Arc::default(), made_room: Arc::default() }
     }
 
     /// Waits until all have left, at most so long.
     pub(super) async fn emptied(&self, limit: Duration) {
-        let _ = tokio::time::timeout(limit, self.0.acquire_many(CONTROL_CONNECTIONS_MAX as u32)).await;
+        let _ = tokio::time::timeout(limit, self.places.acquire_many(CONTROL_CONNECTIONS_MAX as u32)).await;
     }
-}
 
-/// The next connection, once there is room for it.
-pub(super) async fn next(listener: &UnixListener, room: &Room) -> (UnixStream, Peer, OwnedSemaphorePermit) {
-    loop {
-        let Ok(permit) = Arc::clone(&room.0).acquire_owned().await else {
-            // The semaphore is never closed.
-            return std::future::pending().await;
-        };
-        match listener.accept().await {
-            Ok((stream, _)) => match stream.peer_cred() {
-                Ok(cred) => return (stream, Peer { uid: cred.uid(), pid: cred.pid() }, permit),
-                Err(error) => tracing::warn!(%error, "control: a connection without credentials was dropped"),
-            },
-            Err(error) => {
-                tracing::warn!(%error, "control: failed to accept");
-                tokio::time::sleep(AFTER_FAILURE).await;
+    /// A place for one that has come, once there is one.
+    pub(super) async fn enter(&self) -> Place {
+        if self.places.available_permits() == 0 {
+            self.make_room();
+        }
+        // The semaphore is never closed.
+        let permit = Arc::clone(&self.places).acquire_owned().await.ok();
+        let silent = Arc::new(Silent::default());
+        let mut waiting = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.len() >= 2 * CONTROL_CONNECTIONS_MAX {
+            waiting.retain(|one| one.upgrade().is_some_and(|one| !one.asked.load(Relaxed)));
+        }
+        waiting.push_back(Arc::downgrade(&silent));
+        Place { silent, _permit: permit }
+    }
+
+    fn make_room(&self) {
+        let mut waiting = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(oldest) = waiting.pop_front() {
+            let Some(oldest) = oldest.upgrade().filter(|one| !one.asked.load(Relaxed)) else { continue };
+            oldest.leave.notify_one();
+            let times = self.made_room.fetch_add(1, Relaxed) + 1;
+            if times.is_power_of_two() {
+                tracing::warn!(
+                    times,
+                    "control: all {CONTROL_CONNECTIONS_MAX} connections were taken; closed the oldest that asked nothing"
+                );
             }
+            return;
         }
     }
 }
 
+/// The next connection to a socket, which this group may use too.
+pub(super) async fn next(listener: &UnixListener, group: Option<u32>) -> (UnixStream, Peer) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => match Peer::of(&stream, group) {
+                Ok(peer) => return (stream, peer),
+                Err(error) => tracing::warn!(%error, "control: a connection without credentials was dropped"),
+            },
+            Err(error) => failed(&error).await,
+        }
+    }
+}
+
+/// The next connection to a port.
+pub(super) async fn next_remote(listener: &TcpListener) -> (TcpStream, Peer) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, address)) => return (stream, Peer::Remote { address }),
+            Err(error) => failed(&error).await,
+        }
+    }
+}
+
+async fn failed(error: &std::io::Error) {
+    tracing::warn!(%error, "control: failed to accept");
+    tokio::time::sleep(AFTER_FAILURE).await;
+}
+
 /// Serves one request, and no second one on the same connection.
-pub(super) async fn converse(stream: UnixStream, peer: Peer, router: Router) {
+pub(super) async fn converse<S>(stream: S, peer: Peer, router: Router, place: Place)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let answered = Notify::new();
+    let endless = OnceLock::<Pace>::new();
     let service = service_fn(|request: hyper::Request<Incoming>| {
-        let router = router.clone();
-        let answered = &answered;
+        place.silent.asked.store(true, Relaxed);
+        let (router, answered, endless) = (router.clone(), &answered, &endless);
         async move {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(peer);
             let response = router.oneshot(request).await;
+            if let Ok(answer) = &response
+                && let Some(pace) = answer.extensions().get::<Pace>()
+            {
+                // The first answer is the only one.
+                let _ = endless.set(pace.clone());
+            }
             answered.notify_one();
             response as Result<_, Infallible>
         }
@@ -102,9 +160,16 @@ pub(super) async fn converse(stream: UnixStream, peer: Peer, router: Router) {
     let mut connection = pin!(connection);
     // How it failed is the client's to know: a deadline, or it left.
     tokio::select! {
-        _ = &mut connection => {}
-        () = answered.notified() => {
-            let _ = tokio::time::timeout(ANSWER_DEADLINE, connection).await;
-        }
+        _ = &mut connection => return,
+        () = place.silent.leave.notified(), if !place.silent.asked.load(Relaxed) => return,
+        () = answered.notified() => {}
     }
+    if let Some(pace) = endless.get() {
+        tokio::select! {
+            _ = &mut connection => return,
+            () = pace.overrun() => {}
+        }
+        tracing::warn!(%peer, "control: a reader of events is dropped: it reads more slowly than events come");
+    }
+    let _ = tokio::time::timeout(ANSWER_DEADLINE, connection).await;
 }

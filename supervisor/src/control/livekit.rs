@@ -5,6 +5,7 @@
 use axum::Json;
 use axum::extract::State;
 use openrtc_control_api::{Livekit, LivekitCheck, LivekitOffer, SimulateRequest, TokenRequest, TokenResponse};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::refusal::Refusal;
@@ -22,9 +23,10 @@ pub(super) async fn show(State(world): State<World>) -> Result<Json<Livekit>, Re
     Ok(Json(worker(&world)?.view()))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CheckQuery {
+    /// Which room.
     room: String,
 }
 

@@ -51,7 +51,12 @@ pub struct RuntimeDir {
 impl RuntimeDir {
     /// Takes the directory, making it if it is not there.
     pub fn claim(path: &std::path::Path) -> Result<Self, LockError> {
-        let directory = Arc::new(PrivateDir::open(path)?);
+        Self::claim_for(path, None)
+    }
+
+    /// Takes the directory, and lets this group pass through it.
+    pub fn claim_for(path: &std::path::Path, group: Option<u32>) -> Result<Self, LockError> {
+        let directory = Arc::new(PrivateDir::open_for(path, group)?);
         let mut file = directory.open_file(LOCK_FILE)?;
         let lock_path = directory.path().join(LOCK_FILE);
         let failed = |source| LockError::Io { path: lock_path.clone(), source };

@@ -10,13 +10,15 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags};
 use rustix::io::Errno;
 
 /// Name of the lock, which also marks a directory as ours.
 pub(super) const LOCK_FILE: &str = "supervisor.lock";
 
 const OWNER_ONLY: u32 = 0o700;
+/// A group may reach what it knows the name of.
+const GROUP_PASSES: u32 = 0o710;
 
 /// Why a directory is not taken, or a file in it not made.
 #[derive(Debug, thiserror::Error)]
@@ -70,16 +72,22 @@ pub enum DirError {
     },
 }
 
-/// A directory of ours, mode 0700.
+/// A directory of ours, mode 0700; with a group that may pass, 0710.
 #[derive(Debug)]
 pub struct PrivateDir {
     path: PathBuf,
     fd: OwnedFd,
+    group: Option<u32>,
 }
 
 impl PrivateDir {
     /// Takes a directory, making it if it is not there.
     pub fn open(path: &Path) -> Result<Self, DirError> {
+        Self::open_for(path, None)
+    }
+
+    /// Takes a directory, making it if it is not there, and lets this group pass through it.
+    pub fn open_for(path: &Path, group: Option<u32>) -> Result<Self, DirError> {
         // A trailing slash would make the system follow a link at the end.
         let path: PathBuf = path.components().collect();
         let fd = match open_directory(&path) {
@@ -94,7 +102,7 @@ impl PrivateDir {
             Errno::LOOP | Errno::NOTDIR => DirError::NotADirectory { path: path.clone() },
             _ => DirError::Io { action: "open directory", path: path.clone(), source: errno.into() },
         })?;
-        let directory = Self { path, fd };
+        let directory = Self { path, fd, group };
         directory.claim()?;
         Ok(directory)
     }
@@ -107,13 +115,20 @@ impl PrivateDir {
             return Err(DirError::Foreign { path: self.path.clone(), owner: stat.st_uid, ours });
         }
         let mode = stat.st_mode & 0o7777;
-        if mode == OWNER_ONLY {
+        let wanted = if self.group.is_some() { GROUP_PASSES } else { OWNER_ONLY };
+        if mode == wanted && self.group.is_none_or(|group| stat.st_gid == group) {
             return Ok(());
         }
         if !self.empty_or_marked()? {
             return Err(DirError::Shared { path: self.path.clone(), mode });
         }
+        // Closed first: between the two nobody may pass.
         rustix::fs::fchmod(&self.fd, Mode::from_raw_mode(OWNER_ONLY))
+            .and_then(|()| match self.group {
+                Some(group) => rustix::fs::fchown(&self.fd, None, Some(Gid::from_raw(group))),
+                None => Ok(()),
+            })
+            .and_then(|()| rustix::fs::fchmod(&self.fd, Mode::from_raw_mode(wanted)))
             .map_err(|errno| self.failed("set the mode of", errno))
     }
 
@@ -151,7 +166,15 @@ impl PrivateDir {
             .map_err(|errno| self.failed_at("open", name, errno.into()))
     }
 
-    /// Puts a new file in place of an old one at once, mode 0600.
+    /// Opens a file in it to the group, if there is one.
+    fn share(&self, name: &str, mode: u32) -> Result<(), Errno> {
+        let Some(group) = self.group else { return Ok(()) };
+        let group = Some(Gid::from_raw(group));
+        rustix::fs::chownat(&self.fd, name, None, group, AtFlags::SYMLINK_NOFOLLOW)?;
+        rustix::fs::chmodat(&self.fd, name, Mode::from_raw_mode(mode), AtFlags::empty())
+    }
+
+    /// Puts a new file in place of an old one at once, mode 0600; its group, if it has one, may read it.
     pub(super) fn replace_file(&self, name: &str, contents: &[u8]) -> Result<(), DirError> {
         let draft = format!(".{name}.new");
         let _ = rustix::fs::unlinkat(&self.fd, &draft, AtFlags::empty());
@@ -159,6 +182,7 @@ impl PrivateDir {
         let written = rustix::fs::openat(&self.fd, &draft, flags, Mode::from_raw_mode(0o600))
             .map_err(io::Error::from)
             .and_then(|fd| std::fs::File::from(fd).write_all(contents))
+            .and_then(|()| Ok(self.share(&draft, 0o640)?))
             .and_then(|()| Ok(rustix::fs::renameat(&self.fd, &draft, &self.fd, name)?));
         written.map_err(|source| self.failed_at("write", name, source))
     }
@@ -184,8 +208,8 @@ pub(super) struct Bound {
 }
 
 impl Bound {
-    /// Listens at this name, over the remains of a predecessor.
-    pub(super) fn new(directory: &Arc<PrivateDir>, name: &str) -> Result<Self, DirError> {
+    /// Listens at this name, over the remains of a predecessor; with `shared`, for the directory's group too.
+    pub(super) fn new(directory: &Arc<PrivateDir>, name: &str, shared: bool) -> Result<Self, DirError> {
         match rustix::fs::statat(&directory.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Socket => directory.remove(name),
             Ok(_) => return Err(DirError::NotASocket { path: directory.path.join(name) }),
@@ -197,6 +221,9 @@ impl Bound {
         let listener = UnixListener::bind(address)
             .and_then(|listener| {
                 rustix::fs::chmodat(&directory.fd, name, Mode::from_raw_mode(0o600), AtFlags::empty())?;
+                if shared {
+                    directory.share(name, 0o660)?;
+                }
                 listener.set_nonblocking(true)?;
                 tokio::net::UnixListener::from_std(listener)
             })

@@ -3,27 +3,30 @@
 //! Owns: everything in the runtime directory while the supervisor runs. Never: serves who is not the operator.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use openrtc_control_api::TOKEN_FILE;
+use openrtc_control_api::{TOKEN_FILE, VERSION_HEADER};
+use openrtc_ipc::SecretText;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
 
-use crate::audit::Actor;
-
-use super::listen::{Peer, Room, converse, next};
+use super::peer::{Peer, Standing};
+use super::health::HealthServer;
+use super::listen::{Room, converse, next, next_remote};
 use super::lock::{LockError, RuntimeDir};
 use super::private_dir::{Bound, DirError, PrivateDir};
 use super::refusal::Refusal;
 use super::token::{Token, TokenError};
 use super::world::World;
-use super::{agent, breaker, dispatch, doctor, drain, host, livekit, session, snapshot, tenant, top};
+use super::{health, routes, top};
 
 /// For answers still on their way when we stop.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -38,6 +41,12 @@ pub struct Settings {
     /// OpenRTC's socket, if it is to be served; a relative path is in the runtime directory. Only where hosts cannot
     /// reach it (decision W1).
     pub top_socket: Option<PathBuf>,
+    /// Id of a group whose members may use the control socket too.
+    pub group: Option<u32>,
+    /// Where the control API is served over TCP, if anywhere.
+    pub listen: Option<SocketAddr>,
+    /// Where probes are answered over TCP, if anywhere.
+    pub health: Option<SocketAddr>,
 }
 
 /// Why the control server cannot be opened.
@@ -52,6 +61,15 @@ pub enum ControlError {
     /// There is no token.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// An address cannot be had.
+    #[error("listen on {address}")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
 }
 
 /// An open control server, not serving yet. Dropping it removes its sockets and its token.
@@ -60,6 +78,10 @@ pub struct Control {
     control: Bound,
     top: Option<Bound>,
     token: Arc<Token>,
+    group: Option<u32>,
+    remote: Option<TcpListener>,
+    remote_token: Option<Arc<Token>>,
+    health: Option<HealthServer>,
     // Last: the directory is ours until the names in it are gone.
     _runtime_dir: RuntimeDir,
 }
@@ -67,16 +89,22 @@ pub struct Control {
 impl Control {
     /// Takes the runtime directory and binds the sockets. Needs a tokio runtime.
     pub fn open(settings: &Settings) -> Result<Self, ControlError> {
-        let runtime_dir = RuntimeDir::claim(&settings.runtime_dir)?;
-        let (directory, name) = place(&runtime_dir, &settings.control_socket)?;
+        let beside = settings.runtime_dir.join(&settings.control_socket);
+        // Where the socket lies elsewhere, the group has no business in our own directory.
+        let inside = beside.parent().is_some_and(|parent| parent.components().eq(settings.runtime_dir.components()));
+        let runtime_dir = RuntimeDir::claim_for(&settings.runtime_dir, settings.group.filter(|_| inside))?;
+        let (directory, name) = place(&runtime_dir, &settings.control_socket, settings.group)?;
         let token = Arc::new(Token::draw(&directory)?);
-        let control = Bound::new(&directory, &name)?;
+        let control = Bound::new(&directory, &name, true)?;
         let bind_top = |path: &PathBuf| {
-            let (directory, name) = place(&runtime_dir, path)?;
-            Bound::new(&directory, &name)
+            let (directory, name) = place(&runtime_dir, path, None)?;
+            Bound::new(&directory, &name, false)
         };
         let top = settings.top_socket.as_ref().map(bind_top).transpose()?;
-        Ok(Self { control, top, token, _runtime_dir: runtime_dir })
+        let remote = settings.listen.map(bind).transpose()?;
+        let health = settings.health.map(HealthServer::open).transpose()?;
+        let group = settings.group;
+        Ok(Self { control, top, token, group, remote, remote_token: None, health, _runtime_dir: runtime_dir })
     }
 
     /// Where the control socket is.
@@ -94,29 +122,50 @@ impl Control {
         self.top.as_ref().map(Bound::path)
     }
 
+    /// Where it is served over TCP, if it is.
+    pub fn remote(&self) -> Option<SocketAddr> {
+        self.remote.as_ref().and_then(|listener| listener.local_addr().ok())
+    }
+
+    /// The port of probes, once.
+    pub fn take_health(&mut self) -> Option<HealthServer> {
+        self.health.take()
+    }
+
+    /// What who asks over TCP must give; nobody is served there before.
+    pub fn admit_remote(&mut self, token: &SecretText) {
+        self.remote_token = Some(Arc::new(Token::given(token.expose_secret().to_owned())));
+    }
+
     /// Serves until told to stop, then gives answers on their way a moment.
     pub async fn serve(self, world: World, stop: impl Future<Output = ()>) {
-        let router = routes(world.clone(), Arc::clone(&self.token));
-        let (room, top_room) = (Room::new(), Room::new());
+        let keys = Keys { local: Arc::clone(&self.token), remote: self.remote_token.clone() };
+        let router = routes(world.clone(), keys);
+        let (room, top_room, remote_room) = (Room::new(), Room::new(), Room::new());
         let control = async {
             loop {
-                let (stream, peer, permit) = next(&self.control.listener, &room).await;
-                let router = router.clone();
-                tokio::spawn(async move {
-                    converse(stream, peer, router).await;
-                    drop(permit);
-                });
+                let (stream, peer) = next(&self.control.listener, self.group).await;
+                let place = room.enter().await;
+                tokio::spawn(converse(stream, peer, router.clone(), place));
+            }
+        };
+        let remote = async {
+            let Some(remote) = &self.remote else { return std::future::pending().await };
+            loop {
+                let (stream, peer) = next_remote(remote).await;
+                let place = remote_room.enter().await;
+                tokio::spawn(converse(stream, peer, router.clone(), place));
             }
         };
         let top = async {
             let Some(top) = &self.top else { return std::future::pending().await };
             loop {
-                let (stream, peer, permit) = next(&top.listener, &top_room).await;
-                let world = world.clone();
-                if peer.trusted() {
+                let (stream, peer) = next(&top.listener, None).await;
+                if peer.is_owner() {
+                    let (place, world) = (top_room.enter().await, world.clone());
                     tokio::spawn(async move {
                         top::tell(stream, world).await;
-                        drop(permit);
+                        drop(place);
                     });
                 }
             }
@@ -124,60 +173,57 @@ impl Control {
         tokio::select! {
             () = stop => {}
             () = control => {}
+            () = remote => {}
             () = top => {}
             () = world.machine.sample() => {}
         }
-        room.emptied(LAST_WORDS).await;
+        tokio::join!(room.emptied(LAST_WORDS), remote_room.emptied(LAST_WORDS));
     }
 }
 
 /// The directory and the name of a socket.
-fn place(runtime_dir: &RuntimeDir, socket: &Path) -> Result<(Arc<PrivateDir>, String), DirError> {
+fn place(runtime_dir: &RuntimeDir, socket: &Path, group: Option<u32>) -> Result<(Arc<PrivateDir>, String), DirError> {
     let path = runtime_dir.directory().path().join(socket);
     let name = path.file_name().and_then(|name| name.to_str()).map(str::to_owned);
     let (Some(name), Some(parent)) = (name, path.parent()) else { return Err(DirError::NoName { path }) };
     if parent == runtime_dir.directory().path() {
         return Ok((Arc::clone(runtime_dir.directory()), name));
     }
-    Ok((Arc::new(PrivateDir::open(parent)?), name))
+    Ok((Arc::new(PrivateDir::open_for(parent, group)?), name))
 }
 
-fn routes(world: World, token: Arc<Token>) -> Router {
-    let v1 = Router::new()
-        .route("/dispatch", post(dispatch::dispatch))
-        .route("/snapshot", get(snapshot::show))
-        .route("/sessions", get(session::list))
-        .route("/sessions/{id}", get(session::show))
-        .route("/sessions/{id}/end", post(session::end))
-        .route("/hosts", get(host::list))
-        .route("/hosts/{id}", get(host::show))
-        .route("/hosts/{id}/kill", post(host::kill))
-        .route("/tenants", get(tenant::list))
-        .route("/tenants/{id}", get(tenant::show))
-        .route("/tenants/{id}/suspend", post(tenant::suspend))
-        .route("/tenants/{id}/resume", post(tenant::resume))
-        .route("/tenants/{id}/drain", post(tenant::drain))
-        .route("/agents", get(agent::list))
-        .route("/breakers", get(breaker::list))
-        .route("/breakers/{id}/reset", post(breaker::reset))
-        .route("/breakers/{id}/trip", post(breaker::trip))
-        .route("/drain", post(drain::drain))
-        .route("/shutdown", post(drain::shutdown))
-        .route("/livekit", get(livekit::show))
-        .route("/livekit/check", get(livekit::check))
-        .route("/livekit/simulate", post(livekit::simulate))
-        .route("/livekit/token", post(livekit::mint))
-        .route("/doctor", get(doctor::show));
+/// Listens on an address. Needs a tokio runtime.
+pub(super) fn bind(address: SocketAddr) -> Result<TcpListener, ControlError> {
+    let listener = std::net::TcpListener::bind(address).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        TcpListener::from_std(listener)
+    });
+    listener.map_err(|source| ControlError::Listen { address, source })
+}
+
+/// What opens the door: one token beside the socket, another one for TCP.
+#[derive(Clone)]
+struct Keys {
+    local: Arc<Token>,
+    remote: Option<Arc<Token>>,
+}
+
+fn routes(world: World, keys: Keys) -> Router {
+    let (_, health) = watch::channel(Some(world.clone()));
     Router::new()
-        .nest(openrtc_control_api::PREFIX, v1)
-        .route(HEALTHZ, get(drain::healthz))
+        .nest(openrtc_control_api::PREFIX, routes::router().with_state(world))
+        .merge(health::routes().with_state(health))
         .fallback(no_such_route)
         .method_not_allowed_fallback(wrong_method)
-        .layer(from_fn_with_state(token, authorise))
-        .with_state(world)
+        .layer(from_fn_with_state(keys, authorise))
+        .layer(map_response(named))
 }
 
-const HEALTHZ: &str = "/healthz";
+/// Says who answers.
+async fn named(mut response: Response) -> Response {
+    response.headers_mut().insert(VERSION_HEADER, HeaderValue::from_static(env!("CARGO_PKG_VERSION")));
+    response
+}
 
 async fn no_such_route(request: Request) -> Refusal {
     Refusal::not_found(format!("{}: no such route", request.uri().path()))
@@ -188,20 +234,37 @@ async fn wrong_method(request: Request) -> Refusal {
     Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
 }
 
-/// Lets through who is us or root, and has the token.
-async fn authorise(State(token): State<Arc<Token>>, request: Request, next: Next) -> Response {
-    let peer = request.extensions().get::<Peer>().copied();
-    if !peer.is_some_and(Peer::trusted) {
-        let uid = peer.map_or_else(|| "unknown".to_owned(), |peer| peer.uid.to_string());
-        tracing::warn!(%uid, path = request.uri().path(), "control: refused a peer of another uid");
-        let detail = format!("uid {uid} is neither the supervisor's nor root");
+/// Lets through who may ask and has the token; tells the log who ordered what.
+async fn authorise(State(keys): State<Keys>, peer: Peer, request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    if !may_ask(&peer) {
+        tracing::warn!(%peer, path, "control: refused");
+        let detail = format!("{peer}: neither the supervisor's user nor root, nor in its control_group");
         return Refusal::new(StatusCode::FORBIDDEN, "permission_denied", detail).into_response();
     }
+    let (token, detail) = match peer {
+        Peer::Remote { .. } => (keys.remote.as_ref(), "unauthorized".to_owned()),
+        _ => {
+            let detail = format!("authorization: give `Bearer` and the token in {TOKEN_FILE} beside the socket");
+            (Some(&keys.local), detail)
+        }
+    };
     let given = request.headers().get(header::AUTHORIZATION);
-    if request.uri().path() != HEALTHZ && !given.is_some_and(|given| token.is_in(given.as_bytes())) {
-        let detail = format!("authorization: give `Bearer` and the token in {TOKEN_FILE} beside the socket");
+    let right = given.zip(token).is_some_and(|(given, token)| token.is_in(given.as_bytes()));
+    if !right && !health::is_probe(path) {
         return Refusal::new(StatusCode::UNAUTHORIZED, "unauthorized", detail).into_response();
     }
-    let actor = peer.map_or(Actor::System, |peer| Actor::Peer { uid: peer.uid, pid: peer.pid });
-    actor.scope(next.run(request)).await
+    // Dispatches are told as sessions.
+    if request.method() != Method::GET && !path.ends_with("/dispatch") {
+        tracing::info!(%peer, path, "control: asked");
+    }
+    peer.actor().scope(next.run(request)).await
+}
+
+fn may_ask(peer: &Peer) -> bool {
+    match peer {
+        Peer::Local { standing, .. } => *standing != Standing::Stranger,
+        Peer::Remote { .. } => true,
+        Peer::Unknown => false,
+    }
 }

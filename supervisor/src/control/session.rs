@@ -9,6 +9,7 @@ use axum::extract::State;
 use openrtc_control_api::{EndedSession, Session, SessionList, SessionRow, SessionUsage};
 use openrtc_ipc::{SessionId, TenantId};
 use openrtc_policy::OperatorEvent;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -120,11 +121,13 @@ pub(super) fn rows(facts: &Facts, tenant: Option<&TenantId>) -> Vec<SessionRow> 
     wanted.map(|session| row(facts, session)).collect()
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListQuery {
+    /// The last that ended too.
     #[serde(default)]
     ended: bool,
+    /// Of this tenant only.
     tenant: Option<String>,
 }
 
@@ -145,7 +148,7 @@ pub(super) async fn list(
     Ok(Json(list))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WaitQuery {
     /// Wait for its end, at most so many seconds.

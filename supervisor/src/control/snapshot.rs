@@ -9,6 +9,7 @@ use axum::extract::State;
 use openrtc_control_api::{Observer, SessionRow, Snapshot, TopLine, Worker, Zygote};
 use openrtc_ipc::TenantId;
 use openrtc_policy::{RejectReason, Status};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::facts::Facts;
@@ -103,9 +104,10 @@ pub(super) async fn top_line(world: &World) -> Result<TopLine, Stopping> {
     Ok(TopLine { worker: worker(world, &facts), sessions: session::rows(&facts, None) })
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Query {
+    /// Of this tenant only.
     tenant: Option<String>,
 }
 

@@ -2,49 +2,86 @@
 //!
 //! Owns: a tenant at a glance. Never: its keys.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State;
 use openrtc_control_api::Tenant;
 use openrtc_ipc::TenantId;
 use openrtc_policy::{OperatorEvent, Status};
 
-use super::facts::{Facts, HostFacts, SessionFacts};
+use super::facts::Facts;
 use super::machine::rounded;
 use super::refusal::Refusal;
 use super::request::Named;
 use super::session;
 use super::view::TenantView;
 use super::world::World;
+use crate::ledger::EndedSession;
 
-fn tenant(facts: &Facts, sessions: &[SessionFacts<'_>], hosts: &[HostFacts<'_>], view: &TenantView) -> Tenant {
-    let id = &view.tenant;
-    let hosts: Vec<_> = hosts.iter().filter(|host| host.plan().is_some_and(|plan| plan.tenant == *id)).collect();
-    let gauges: Vec<_> = hosts.iter().filter_map(|host| host.record).map(crate::host::HostRecord::gauges).collect();
-    let ended: Vec<_> = facts.ended.iter().filter(|entry| entry.conclusion.plan.tenant == *id).collect();
-    let failed = ended.iter().filter(|entry| entry.conclusion.outcome.status == Status::Failed).count();
-    let breaker = facts.view.breakers.iter().find(|breaker| breaker.tenant == *id);
+/// What belongs to one tenant; gathered for all in one pass.
+#[derive(Default)]
+struct Belongings<'a> {
+    sessions: u32,
+    hosts: u32,
+    memory_bytes: u64,
+    cpu_pct: f64,
+    ended: u32,
+    failed: u32,
+    last: Option<&'a EndedSession>,
+    breaker: Option<&'static str>,
+}
+
+impl<'a> Belongings<'a> {
+    fn of(facts: &'a Facts) -> BTreeMap<String, Self> {
+        let mut all = BTreeMap::<String, Self>::new();
+        for session in facts.sessions() {
+            all.entry(session.tenant().to_owned()).or_default().sessions += 1;
+        }
+        for host in facts.hosts() {
+            let Some(plan) = host.plan() else { continue };
+            let own = all.entry(plan.tenant.to_string()).or_default();
+            let gauges = host.record.map(crate::host::HostRecord::gauges).unwrap_or_default();
+            own.hosts += 1;
+            own.memory_bytes += gauges.memory_bytes;
+            own.cpu_pct += gauges.cpu_pct;
+        }
+        for entry in &facts.ended {
+            let own = all.entry(entry.conclusion.plan.tenant.to_string()).or_default();
+            own.ended += 1;
+            own.failed += u32::from(entry.conclusion.outcome.status == Status::Failed);
+            own.last = Some(entry);
+        }
+        for breaker in &facts.view.breakers {
+            all.entry(breaker.tenant.to_string()).or_default().breaker = Some(breaker.state);
+        }
+        all
+    }
+}
+
+fn tenant(view: &TenantView, own: &Belongings<'_>) -> Tenant {
     Tenant {
-        tenant: id.to_string(),
+        tenant: view.tenant.to_string(),
         configured: view.configured,
         status: view.status.to_owned(),
         unusable: view.unusable.clone(),
-        active_sessions: sessions.iter().filter(|session| session.tenant() == id.as_str()).count() as u32,
+        active_sessions: own.sessions,
         max_sessions: view.max_sessions,
-        hosts: hosts.len() as u32,
-        memory_bytes: gauges.iter().map(|gauges| gauges.memory_bytes).sum(),
-        cpu_pct: rounded(gauges.iter().map(|gauges| gauges.cpu_pct).sum()),
-        breaker: breaker.map_or("off", |breaker| breaker.state).to_owned(),
-        ended_sessions: ended.len() as u32,
-        failed_sessions: failed as u32,
-        last_end_reason: ended.last().map(|entry| session::reason(&entry.conclusion.outcome.reason)),
+        hosts: own.hosts,
+        memory_bytes: own.memory_bytes,
+        cpu_pct: rounded(own.cpu_pct),
+        breaker: own.breaker.unwrap_or("off").to_owned(),
+        ended_sessions: own.ended,
+        failed_sessions: own.failed,
+        last_end_reason: own.last.map(|entry| session::reason(&entry.conclusion.outcome.reason)),
     }
 }
 
 /// One tenant, or all.
 pub(super) fn tenants(facts: &Facts, only: Option<&TenantId>) -> Vec<Tenant> {
-    let (sessions, hosts) = (facts.sessions(), facts.hosts());
+    let (all, none) = (Belongings::of(facts), Belongings::default());
     let wanted = facts.view.tenants.iter().filter(|view| only.is_none_or(|only| view.tenant == *only));
-    wanted.map(|view| tenant(facts, &sessions, &hosts, view)).collect()
+    wanted.map(|view| tenant(view, all.get(view.tenant.as_str()).unwrap_or(&none))).collect()
 }
 
 pub(super) async fn list(State(world): State<World>) -> Result<Json<Vec<Tenant>>, Refusal> {

@@ -11,6 +11,8 @@ use openrtc_control_api::TOKEN_FILE;
 use super::private_dir::{DirError, PrivateDir};
 
 const RANDOM_BYTES: usize = 32;
+/// Shortest token that opens a TCP port, in bytes: a shorter one can be guessed.
+pub const REMOTE_TOKEN_BYTES_MIN: usize = 16;
 
 /// Why there is no token.
 #[derive(Debug, thiserror::Error)]
@@ -23,10 +25,10 @@ pub enum TokenError {
     File(#[from] DirError),
 }
 
-/// A token whose file goes when it is dropped.
+/// A token; the file of one that was drawn goes when it is dropped.
 pub(super) struct Token {
     text: String,
-    directory: Arc<PrivateDir>,
+    directory: Option<Arc<PrivateDir>>,
 }
 
 impl Token {
@@ -36,7 +38,12 @@ impl Token {
         getrandom::fill(&mut bytes).map_err(|error| TokenError::Random(error.into()))?;
         let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         directory.replace_file(TOKEN_FILE, format!("{text}\n").as_bytes())?;
-        Ok(Self { text, directory: Arc::clone(directory) })
+        Ok(Self { text, directory: Some(Arc::clone(directory)) })
+    }
+
+    /// A token that was given.
+    pub(super) fn given(text: String) -> Self {
+        Self { text, directory: None }
     }
 
     /// Whether an `Authorization` header carries it. Takes as long for any wrong token of its length.
@@ -59,7 +66,9 @@ impl fmt::Debug for Token {
 
 impl Drop for Token {
     fn drop(&mut self) {
-        self.directory.remove(TOKEN_FILE);
+        if let Some(directory) = &self.directory {
+            directory.remove(TOKEN_FILE);
+        }
         zeroize::Zeroize::zeroize(&mut self.text);
     }
 }

@@ -7,15 +7,21 @@ use std::collections::BTreeMap;
 
 use openrtc_ipc::{AgentName, HostId, RuntimeName, SessionId, TenantId};
 use openrtc_policy::rules::{AgentRules, TenantStatus};
-use openrtc_policy::{HostPlan, RejectReason, Rules, SessionPlan, view};
+use openrtc_policy::{HostPlan, RejectReason, Rules, view};
 
 use openrtc_policy::Policy;
 
 /// A session that was admitted and has not ended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SessionView {
-    /// As admitted.
-    pub plan: SessionPlan,
+    /// Which. Of the plan only what is shown: its metadata may be large, and the loop that decides waits while this is read.
+    pub session: SessionId,
+    /// Whose.
+    pub tenant: TenantId,
+    /// Which agent.
+    pub agent: AgentName,
+    /// The room.
+    pub room: String,
     /// Its host, once it was placed.
     pub host: Option<HostId>,
     /// Since its start, in milliseconds; 0 before.
@@ -132,7 +138,15 @@ impl PolicyView {
 
 impl SessionView {
     fn of(session: view::SessionView<'_>) -> Self {
-        Self { plan: session.plan.clone(), host: Some(session.host), duration_ms: session.duration_ms }
+        let plan = session.plan;
+        Self {
+            session: plan.session,
+            tenant: plan.tenant.clone(),
+            agent: plan.agent.clone(),
+            room: plan.room.clone(),
+            host: Some(session.host),
+            duration_ms: session.duration_ms,
+        }
     }
 }
 

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use openrtc_control_api::DoctorReport;
 use openrtc_ipc::{SessionId, TenantId};
 use openrtc_policy::OperatorEvent;
-use openrtc_policy::bounds::CONTROL_CONNECTIONS_MAX;
-use tokio::sync::Semaphore;
+use openrtc_policy::bounds::{CONTROL_CONNECTIONS_MAX, EVENT_READERS_MAX};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::machine::Machine;
 use super::refusal::Refusal;
@@ -18,7 +18,7 @@ use crate::audit::Audit;
 use crate::dispatch::livekit::Livekit;
 use crate::host::Registry;
 use crate::ledger::{EndedSession, Ledger};
-use crate::observer::Fanout;
+use crate::observer::{EventStream, Fanout};
 use crate::sources::{Handle, Stopping};
 use crate::spawn::{Spawner, ZygoteRow};
 use openrtc_policy::Policy;
@@ -51,6 +51,8 @@ pub struct World {
     pub(super) about: Arc<About>,
     pub(super) machine: Machine,
     pub(super) started: Instant,
+    pub(super) events: EventStream,
+    event_readers: Arc<Semaphore>,
     waiters: Arc<Semaphore>,
     spawner: Option<Spawner>,
     livekit: Option<Livekit>,
@@ -69,6 +71,8 @@ impl World {
             about: Arc::new(about),
             machine: Machine::default(),
             started: Instant::now(),
+            events: EventStream::new(0),
+            event_readers: Arc::new(Semaphore::new(EVENT_READERS_MAX)),
             waiters: Arc::new(Semaphore::new(WAITERS_MAX)),
             spawner: None,
             livekit: None,
@@ -93,6 +97,17 @@ impl World {
     #[must_use]
     pub fn with_audit(self, audit: Audit) -> Self {
         Self { audit, ..self }
+    }
+
+    /// The same world, with the ring that readers of events read.
+    #[must_use]
+    pub fn with_events(self, events: EventStream) -> Self {
+        Self { events, ..self }
+    }
+
+    /// A place for a reader of events, if there is one left.
+    pub(super) fn event_reader(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.event_readers).try_acquire_owned().ok()
     }
 
     /// The LiveKit worker, if there is one.

@@ -48,6 +48,7 @@ impl Timeouts {
             | Told::SessionEvent(..)
             | Told::HostUp { .. }
             | Told::Line(..)
+            | Told::Rejected(_)
             | Told::Notice(_)
             | Told::Audit(_) => self.start,
         }
@@ -132,8 +133,13 @@ impl Fanout {
         let (queue, waiting) = mpsc::channel(OBSERVER_QUEUED_MAX);
         let (alive, running) = watch::channel(());
         let counters = Arc::new(Counters::default());
-        let listener =
-            Listener { name: name.clone(), observer, counters: Arc::clone(&counters), limits: self.timeouts };
+        let listener = Listener {
+            name: name.clone(),
+            observer,
+            counters: Arc::clone(&counters),
+            limits: self.timeouts,
+            missed: 0,
+        };
         std::thread::Builder::new()
             .name(format!("observer-{name}"))
             .spawn(move || {
@@ -206,6 +212,8 @@ struct Listener<O> {
     observer: O,
     counters: Arc<Counters>,
     limits: Timeouts,
+    /// Of what its queue dropped, so much it was told.
+    missed: u64,
 }
 
 impl<O: Observer> Listener<O> {
@@ -225,16 +233,26 @@ impl<O: Observer> Listener<O> {
 
     async fn listen(&mut self, mut waiting: mpsc::Receiver<Arc<Item>>) {
         while let Some(item) = waiting.recv().await {
+            self.tell_missed().await;
             let limit = self.limits.of(&item.told);
             let outcome = self.watched(limit, async |observer| observer.on(&item.told, item.at_unix_ms).await).await;
             if matches!(outcome, Some(Ok(()))) {
                 count(&self.counters.taken);
             }
             if waiting.is_empty() {
+                self.tell_missed().await;
                 self.watched(self.limits.end, async |observer| observer.flush().await).await;
             }
         }
         self.watched(self.limits.end, async |observer| observer.flush().await).await;
+    }
+
+    async fn tell_missed(&mut self) {
+        let dropped = self.counters.dropped.load(Relaxed);
+        let missed = dropped - std::mem::replace(&mut self.missed, dropped);
+        if missed > 0 {
+            self.watched(self.limits.start, async |observer| observer.on_missed(missed).await).await;
+        }
     }
 
     /// Lets the observer do one thing: within the limit, and without its panic going further.

@@ -5,62 +5,10 @@
 
 use std::path::PathBuf;
 
-use serde::Serialize;
-use serde_json::{Value, json};
-
 use super::file::{Existing, RowFile};
-use super::words::{self, Subject};
+use super::row::Row;
 use super::{Observer, ObserverError, Taken, Told};
-use crate::telemetry::{json, unix_ms};
-
-/// One row.
-#[derive(Debug, Serialize)]
-struct Row<'a> {
-    kind: &'a str,
-    tenant: Option<&'a str>,
-    session_id: Option<String>,
-    agent_name: Option<&'a str>,
-    host: Option<String>,
-    at_unix_ms: u64,
-    payload: Value,
-}
-
-impl<'a> Row<'a> {
-    fn of(told: &'a Told, told_at_unix_ms: u64) -> Self {
-        let subject = Subject::of(told);
-        let at_unix_ms = match told {
-            Told::SessionEvent(stamp, _) | Told::Line(stamp, ..) => stamp.at_unix_ms,
-            Told::SessionEnded(ended) => ended.ended_at_unix_ms,
-            Told::SessionStarted(..)
-            | Told::HostUp { .. }
-            | Told::HostDown { .. }
-            | Told::Notice(_)
-            | Told::Snapshot(_)
-            | Told::Audit(_) => told_at_unix_ms,
-        };
-        Self {
-            kind: words::kind(told),
-            tenant: subject.tenant.map(|tenant| tenant.as_str()),
-            session_id: subject.session.map(|session| session.to_string()),
-            agent_name: subject.agent.map(|agent| agent.as_str()),
-            host: subject.host.map(|host| host.to_string()),
-            at_unix_ms,
-            payload: words::payload(told),
-        }
-    }
-
-    fn gap(dropped: u64) -> Self {
-        Self {
-            kind: "gap",
-            tenant: None,
-            session_id: None,
-            agent_name: None,
-            host: None,
-            at_unix_ms: unix_ms(),
-            payload: json!({ "rows_dropped": dropped }),
-        }
-    }
-}
+use crate::telemetry::json;
 
 /// Writes the rows.
 #[derive(Debug)]
@@ -99,6 +47,8 @@ mod tests {
     use std::io::{BufRead, BufReader};
     use std::time::{Duration, Instant};
 
+    use serde_json::{Value, json};
+
     use super::super::samples;
     use super::*;
 
@@ -128,8 +78,17 @@ mod tests {
         }
         let mut kinds: Vec<_> = rows.iter().map(|row| row["kind"].as_str().unwrap()).collect();
         kinds.dedup();
-        let expected =
-            ["session_start", "session_event", "session_end", "host_up", "host_down", "log", "notice", "snapshot"];
+        let expected = [
+            "session_start",
+            "session_event",
+            "session_end",
+            "host_up",
+            "host_down",
+            "log",
+            "rejection",
+            "notice",
+            "snapshot",
+        ];
         assert_eq!(kinds, expected);
     }
 

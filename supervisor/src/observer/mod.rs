@@ -28,7 +28,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use openrtc_ipc::{AgentName, HostId, LogLevel, SessionEvent, SessionId, SessionInfo, TenantId, WallStatus};
-use openrtc_policy::{Evidence, Exit, HostPlan, Notice};
+use openrtc_policy::{Evidence, Exit, HostPlan, Notice, Rejection};
 
 use crate::audit::Entry;
 use crate::ledger::EndedSession;
@@ -38,12 +38,15 @@ mod file;
 pub mod jsonl;
 pub mod log;
 pub mod metrics_jsonl;
+mod row;
+pub mod stream;
 mod words;
 
 pub use fanout::{Fanout, ObserverTally, Timeouts};
 pub use jsonl::JsonlObserver;
 pub use log::LogObserver;
 pub use metrics_jsonl::MetricsJsonlObserver;
+pub use stream::EventStream;
 
 /// Who and where, stamped by the supervisor from the channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,6 +107,8 @@ pub enum Told {
     },
     /// A host wrote a line.
     Line(Stamp, LineSource, LogLevel, String),
+    /// A dispatch was refused.
+    Rejected(Arc<Rejection>),
     /// Policy noticed something.
     Notice(Notice),
     /// The periodic snapshot, as the JSON that `snapshot` prints.
@@ -113,10 +118,11 @@ pub enum Told {
 }
 
 impl Told {
-    /// Whether it is one of many, which may be lost sooner than a start, an end, a host or a notice.
+    /// Whether it is one of many, which may be lost sooner than a start, an end, a host or a notice. Refusals are: who
+    /// asks again and again must not displace another's end.
     pub fn is_telemetry(&self) -> bool {
         match self {
-            Self::SessionEvent(..) | Self::Line(..) | Self::Snapshot(_) => true,
+            Self::SessionEvent(..) | Self::Line(..) | Self::Rejected(_) | Self::Snapshot(_) => true,
             Self::SessionStarted(..)
             | Self::SessionEnded(_)
             | Self::HostUp { .. }
@@ -177,12 +183,18 @@ pub trait Observer: Send + 'static {
     /// Its name, in logs and counters.
     fn name(&self) -> &str;
 
-    /// Whether it wants to be told this; what it does not want takes no place in its queue.
+    /// Whether it wants to be told this at all; what it does not hear neither fills its queue nor wakes it.
     fn hears(told: &Told) -> bool
     where
         Self: Sized,
     {
         !matches!(told, Told::Audit(_))
+    }
+
+    /// Its queue was full, and so many things that it would have heard are lost to it.
+    async fn on_missed(&mut self, missed: u64) -> Taken {
+        let _ = missed;
+        Ok(())
     }
 
     /// Everything it is told, with the time at which it was told, in milliseconds since 1970. Calls the hook for it.
@@ -199,6 +211,7 @@ pub trait Observer: Send + 'static {
                 self.on_host_down(plan, exit.as_ref(), evidence.as_ref(), sessions).await
             }
             Told::Line(stamp, source, level, line) => self.on_line(stamp, *source, *level, line).await,
+            Told::Rejected(rejection) => self.on_rejected(rejection).await,
             Told::Notice(notice) => self.on_notice(notice).await,
             Told::Snapshot(snapshot) => self.on_snapshot(snapshot).await,
             Told::Audit(_) => Ok(()),
@@ -244,6 +257,12 @@ pub trait Observer: Send + 'static {
     /// A host wrote a line.
     async fn on_line(&mut self, stamp: &Stamp, source: LineSource, level: LogLevel, line: &str) -> Taken {
         let _ = (stamp, source, level, line);
+        Ok(())
+    }
+
+    /// A dispatch was refused.
+    async fn on_rejected(&mut self, rejection: &Rejection) -> Taken {
+        let _ = rejection;
         Ok(())
     }
 

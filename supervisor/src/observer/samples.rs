@@ -9,7 +9,8 @@ use openrtc_ipc::{
 };
 use openrtc_policy::rules::HostScope;
 use openrtc_policy::{
-    Blame, Conclusion, Evidence, Exit, HostPlan, Notice, Outcome, Reason, SessionPlan, Status, WaitStatus,
+    Blame, Conclusion, Evidence, Exit, HostPlan, Notice, Outcome, Reason, RejectReason, Rejection, SessionPlan, Status,
+    WaitStatus,
 };
 use serde_json::json;
 
@@ -108,6 +109,15 @@ pub(crate) fn opened() -> Told {
     Told::Notice(Notice::BreakerOpened { tenant: tenant(), failures: 4, samples: 5, cooldown_ms: 30_000 })
 }
 
+pub(crate) fn rejected() -> Told {
+    Told::Rejected(Arc::new(Rejection {
+        reason: RejectReason::TenantCap,
+        detail: "tenant acme-corp has 2 of 2 sessions".to_owned(),
+        retry_after_ms: Some(1000),
+        tenant: Some(tenant()),
+    }))
+}
+
 /// One of each.
 pub(crate) fn every() -> Vec<Told> {
     let turn = SessionEvent::Turn { speaker: Speaker::User, text: "hello".to_owned(), start_ms: 1, end_ms: 2 };
@@ -129,6 +139,7 @@ pub(crate) fn every() -> Vec<Told> {
         Told::HostUp { plan: plan(), pid: 42, walls: vec![wall], ready_after_ms: 12 },
         died(),
         line("printed"),
+        rejected(),
         opened(),
         Told::Notice(Notice::BreakerProbing { tenant: tenant() }),
         Told::Notice(Notice::BreakerClosed { tenant: tenant() }),

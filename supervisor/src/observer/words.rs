@@ -64,6 +64,7 @@ impl<'a> Subject<'a> {
                 host: ended.conclusion.host,
             },
             Told::HostUp { plan, .. } | Told::HostDown { plan, .. } => Self::planned(plan),
+            Told::Rejected(rejection) => Self { tenant: rejection.tenant.as_ref(), ..Self::default() },
             Told::Notice(notice) => Self::noticed(notice),
             Told::Snapshot(_) | Told::Audit(_) => Self::default(),
         }
@@ -84,6 +85,7 @@ pub(super) fn kind(told: &Told) -> &'static str {
         Told::HostUp { .. } => "host_up",
         Told::HostDown { .. } => "host_down",
         Told::Line(..) => "log",
+        Told::Rejected(_) => "rejection",
         Told::Notice(_) => "notice",
         Told::Snapshot(_) => "snapshot",
         Told::Audit(_) => "audit",
@@ -114,6 +116,11 @@ pub(super) fn payload(told: &Told) -> Value {
         Told::Line(_, source, level, message) => {
             json!({ "source": source_name(*source), "level": level, "message": message })
         }
+        Told::Rejected(rejection) => json!({
+            "reason": rejection.reason.name(),
+            "detail": rejection.detail,
+            "retry_after_ms": rejection.retry_after_ms,
+        }),
         Told::Notice(notice) => self::notice(notice),
         Told::Snapshot(snapshot) => Value::clone(snapshot),
         // The audit log's own business: no other observer hears it.

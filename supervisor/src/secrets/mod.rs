@@ -196,6 +196,12 @@ impl Vault {
         Some(key.and_then(|key| Ok(ApiKey::new(key, secret?))))
     }
 
+    /// What who asks over TCP must give; `None` where nobody is asked there.
+    pub fn control_token(&self, config: &Config) -> Option<Result<SecretText, SecretFault>> {
+        let (key, _) = config.control_token()?;
+        self.held.get(key).map(|held| held.value.clone())
+    }
+
     /// What is to be hidden in everything that a tenant's hosts write: source and value, the longest first.
     pub fn redactions(&self, tenant: &TenantId) -> Vec<(String, SecretText)> {
         // The supervisor's own never come to a host, so there is nothing to hide; `secret`, as a development server has
@@ -247,7 +253,7 @@ fn wanted(config: &Config) -> Vec<Wanted> {
     for runtime in config.runtimes.keys() {
         env(Holder::Runtime(runtime.clone()), &mut config.env_of_runtime(runtime));
     }
-    for (key, reference) in config.livekit_keys() {
+    for (key, reference) in config.own_keys() {
         let (key, reference) = (key.to_owned(), reference.clone());
         wanted.push(Wanted { holder: Holder::Supervisor, key, plugin: None, reference });
     }

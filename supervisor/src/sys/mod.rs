@@ -4,6 +4,7 @@ pub mod exec;
 pub mod inherited;
 pub mod landlock;
 pub mod parent;
+pub mod peer;
 pub mod proc;
 pub mod process;
 pub mod sched;

@@ -28,6 +28,12 @@ async fn exchanged(server: &Server, bytes: impl Into<Vec<u8>>) -> String {
     tokio::task::spawn_blocking(move || exchange(&socket, &bytes)).await.unwrap()
 }
 
+/// Asks with the token.
+pub(crate) async fn asked(server: &Server, method: &str, path: &str) -> String {
+    let token = server.token();
+    exchanged(server, format!("{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n")).await
+}
+
 fn problem(answer: &str) -> Problem {
     assert!(answer.to_lowercase().contains("content-type: application/problem+json"), "{answer}");
     serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()

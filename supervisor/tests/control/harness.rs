@@ -51,6 +51,9 @@ pub(crate) fn settings(home: &tempfile::TempDir) -> Settings {
         runtime_dir: home.path().join("run"),
         control_socket: "control.sock".into(),
         top_socket: Some("top.sock".into()),
+        group: None,
+        listen: None,
+        health: None,
     }
 }
 

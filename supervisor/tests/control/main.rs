@@ -5,5 +5,6 @@
 mod access;
 mod directory;
 mod harness;
+mod openapi;
 mod routes;
 mod view;

@@ -44,11 +44,11 @@ fn an_admitted_session_is_shown_with_the_host_it_waits_for() {
     dispatched(&mut policy, "initech");
     let view = PolicyView::of(&policy);
     assert_eq!((view.sessions.len(), view.hosts.len()), (1, 1));
-    assert_eq!(view.sessions[0].plan.tenant, tenant("initech"));
+    assert_eq!(view.sessions[0].tenant, tenant("initech"));
     assert_eq!(view.sessions[0].host, Some(view.hosts[0].plan.host));
     assert_eq!(
         (view.hosts[0].sessions.as_slice(), &view.hosts[0].condemned),
-        ([view.sessions[0].plan.session].as_slice(), &None)
+        ([view.sessions[0].session].as_slice(), &None)
     );
     assert_eq!(view.last_routed_agent.as_ref().map(|agent| agent.as_str()), Some("support"));
 }

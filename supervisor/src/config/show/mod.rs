@@ -100,6 +100,14 @@ impl Config {
         put(&mut table, "runtime_dir", own.runtime_dir.display().to_string());
         put(&mut table, "state_dir", own.state_dir.display().to_string());
         put(&mut table, "control_socket", own.control_socket.display().to_string());
+        put(&mut table, "control_group", own.control_group.as_ref().map_or("off", |group| &group.name));
+        let address = |address: Option<std::net::SocketAddr>| address.map_or("off".to_owned(), |it| it.to_string());
+        put(&mut table, "control_listen", address(own.control_listen));
+        put(&mut table, "control_listen_public", own.control_listen.is_some_and(|it| !it.ip().is_loopback()));
+        if let Some(token) = &own.control_token {
+            put(&mut table, "control_token", format!("***({})", token.value));
+        }
+        put(&mut table, "health_listen", address(own.health_listen));
         let top = own.openrtc_top_socket.as_ref().map(|path| path.display().to_string());
         put(&mut table, "openrtc_top_socket", top.unwrap_or_else(|| "off".to_owned()));
         put(

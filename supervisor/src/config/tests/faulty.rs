@@ -42,7 +42,19 @@ const ONE_FAULT: &[(&str, &str)] = &[
     ),
     (
         "[supervisor]\ncontrol_listen = \"127.0.0.1:8082\"",
-        "F:2: supervisor.control_listen = \"127.0.0.1:8082\": is not built in this version: remove it; use the control socket",
+        "F:2: supervisor.control_listen = \"127.0.0.1:8082\": has no token: give supervisor.control_token as { env = \"NAME\" }, { file = \"PATH\" }, { exec = [\"PROGRAM\", …] } or { credential = \"NAME\" }",
+    ),
+    (
+        "[supervisor]\ncontrol_listen = \"0.0.0.0:8082\"\ncontrol_token = { env = \"T\" }",
+        "F:2: supervisor.control_listen = \"0.0.0.0:8082\": can be reached by other machines: listen on 127.0.0.1, or say control_listen_public = true; what travels there is not encrypted",
+    ),
+    (
+        "[supervisor]\nhealth_listen = 65536",
+        "F:2: supervisor.health_listen = \"65536\": is no address to listen on: give \"off\", or an IP address and a port, as \"0.0.0.0:8081\"",
+    ),
+    (
+        "[supervisor]\ncontrol_group = \"nobody-has-this\"",
+        "F:2: supervisor.control_group = \"nobody-has-this\": is no group here: make it (`groupadd --system nobody-has-this`), or name one of /etc/group",
     ),
     (
         "[supervisor]\nrestart_backoff_s = [1, 0]",

@@ -85,12 +85,13 @@ fn the_file_may_be_named_by_the_environment() {
 }
 
 #[test]
-fn openrtcs_other_variables_are_warned_of() {
+fn openrtcs_port_is_the_probes_and_its_other_variable_is_warned_of() {
     let place = Place::new();
     let mut request = place.request(AGENT);
     request.environment = environment(&[("OPENRTC_ISOLATION", "coroutine"), ("OPENRTC_PORT", "80")]);
-    let warnings = Config::load(&request).unwrap().warnings;
-    assert_eq!(warnings.len(), 2, "{warnings:#?}");
+    let config = Config::load(&request).unwrap();
+    assert_eq!(config.warnings.len(), 1, "{:#?}", config.warnings);
+    assert_eq!(config.supervisor.health_listen, "0.0.0.0:80".parse().ok());
 }
 
 #[test]
