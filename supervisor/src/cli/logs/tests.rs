@@ -1,0 +1,1 @@
+//! Which lines pass, and how they read.

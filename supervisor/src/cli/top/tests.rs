@@ -1,0 +1,1 @@
+//! The view from states that are made up.
