@@ -58,7 +58,9 @@ pub(super) fn place(columns: &[Column], width: u16) -> Vec<Placed> {
     let mut widths: Vec<u16> = kept.iter().map(|at| columns[*at].width).collect();
     let mut spare = u32::from(width).saturating_sub(used);
     while spare > 0 {
-        let growing = (0..kept.len()).filter(|i| widths[*i] < columns[kept[*i]].most).min_by_key(|i| widths[*i]);
+        // Who has least of what it could use comes first.
+        let has = |i: &usize| u32::from(widths[*i]) * 1000 / u32::from(columns[kept[*i]].most);
+        let growing = (0..kept.len()).filter(|i| widths[*i] < columns[kept[*i]].most).min_by_key(has);
         let Some(i) = growing else { break };
         widths[i] += 1;
         spare -= 1;
