@@ -36,7 +36,7 @@ impl Seen {
         let mut command = running.command(&[&["top"], arguments].concat());
         command.env("TERM", "xterm-256color").stdin(end()).stdout(end()).stderr(end());
         let child = spawn(&mut command);
-        let screen = Arc::new(Mutex::new(vt100::Parser::new(24, 80, 0)));
+        let screen = Arc::new(Mutex::new(vt100::Parser::default()));
         let keys = File::from(ours);
         let (mut from, to) = (keys.try_clone().expect("the terminal again"), Arc::clone(&screen));
         std::thread::spawn(move || {
