@@ -109,7 +109,7 @@ fn top_shows_a_session_kills_its_host_when_confirmed_and_gives_the_terminal_back
     seen.shows("nothing was done");
     assert_eq!(running.hosts_of("acme").len(), 1);
     seen.press("k");
-    seen.shows("Its session fails.");
+    seen.shows("Its session is cut off.");
     seen.press("y");
     seen.shows(&format!("{host} is gone after"));
     let ended = running.ended(&session);

@@ -2,7 +2,7 @@
 //!
 //! Owns: the lines of that view. Never: asks for them.
 
-use openrtc_control_api::{EndedSession, Host, Snapshot, Strength};
+use openrtc_control_api::{EndedSession, Host, Snapshot, Strength, WallRow};
 use ratatui::layout::Rect;
 
 use super::header::short_bytes;
@@ -27,8 +27,12 @@ pub(super) fn draw(pen: &mut Pen<'_>, area: Rect, state: &State, snapshot: &Snap
     let shown = rows::on_host(snapshot, &detail.id);
     // Some room is kept for its sessions, however many walls it has.
     let kept = if shown.is_empty() { 0 } else { (shown.len() as u16 + 1).min(area.height / 3).max(2) };
-    lines.extend(detail.host.iter().flat_map(|host| walls(host, snapshot)));
+    // What needs somebody first: on a small screen the rest gives way.
+    let (weak, firm): (Vec<_>, Vec<_>) =
+        detail.host.iter().flat_map(|host| &host.walls).partition(|wall| wall.strength != Strength::Kernel);
+    lines.extend(walls(weak, snapshot));
     lines.extend(ends(&detail.ended));
+    lines.extend(walls(firm, snapshot));
     let room = area.height.saturating_sub(kept);
     let hidden = lines.len().saturating_sub(usize::from(room));
     let mut y = area.y;
@@ -97,9 +101,7 @@ fn account(host: &Host, gone: bool, snapshot: &Snapshot) -> Vec<Line> {
     lines
 }
 
-/// Those that do not stand first: they need somebody.
-fn walls(host: &Host, snapshot: &Snapshot) -> Vec<Line> {
-    let mut walls: Vec<_> = host.walls.iter().collect();
+fn walls(mut walls: Vec<&WallRow>, snapshot: &Snapshot) -> Vec<Line> {
     walls.sort_by_key(|wall| std::cmp::Reverse(wall.strength));
     let mut lines = Vec::new();
     for wall in walls {
@@ -109,7 +111,7 @@ fn walls(host: &Host, snapshot: &Snapshot) -> Vec<Line> {
             Strength::Absent => ("absent ", Ink::Bad),
         };
         lines.push(vec![
-            (format!("{:<11}", wall.wall), Ink::Strong),
+            (format!("{:<14}", wall.wall), Ink::Strong),
             (format!("{word}  "), ink),
             (wall.by.clone(), Ink::Plain),
         ]);
@@ -117,7 +119,7 @@ fn walls(host: &Host, snapshot: &Snapshot) -> Vec<Line> {
         let forecast = snapshot.walls.iter().find(|other| other.wall == wall.wall);
         let remedy = wall.remedy.as_ref().or(forecast.and_then(|other| other.remedy.as_ref()));
         if let Some(remedy) = remedy.filter(|_| wall.strength != Strength::Kernel) {
-            lines.push(vec![(format!("{:<11}→ {remedy}", ""), Ink::Dim)]);
+            lines.push(vec![(format!("{:<14}→ {remedy}", ""), Ink::Dim)]);
         }
     }
     lines
@@ -140,7 +142,7 @@ fn ends(ended: &[EndedSession]) -> Vec<Line> {
         let last =
             end.evidence.as_ref().and_then(|evidence| evidence.get("last_stderr")).and_then(|line| line.as_str());
         if let Some(last) = last {
-            lines.push(vec![(format!("{:<11}last line: {last}", ""), Ink::Dim)]);
+            lines.push(vec![(format!("{:<14}last line: {last}", ""), Ink::Dim)]);
         }
     }
     lines

@@ -175,8 +175,8 @@ impl Order {
             Self::Kill { host, tenant, sessions } => {
                 let cost = match sessions {
                     0 => "It has no session.".to_owned(),
-                    1 => "Its session fails.".to_owned(),
-                    sessions => format!("Its {sessions} sessions fail."),
+                    1 => "Its session is cut off.".to_owned(),
+                    sessions => format!("Its {sessions} sessions are cut off."),
                 };
                 (format!("Kill host {host} of tenant {tenant}?"), cost)
             }
