@@ -85,7 +85,7 @@ async fn show(mut state: State, client: Arc<Client>) -> Result<Exit, CliError> {
                 });
             }
             told = heard.recv() => match told {
-                Some(Heard::Look(look)) => state.take(look, started.elapsed()),
+                Some(Heard::Look(look)) => state.take(*look, started.elapsed()),
                 Some(Heard::Done(said)) => state.said = Some(said),
                 None => break,
             },

@@ -21,7 +21,7 @@ const END_WAIT_S: u64 = 15;
 /// What was heard.
 pub(super) enum Heard {
     /// A look.
-    Look(Result<Look, String>),
+    Look(Box<Result<Look, String>>),
     /// What an order came to.
     Done(String),
 }
@@ -62,7 +62,7 @@ pub(super) async fn look_on(
         };
         failed = look.is_err();
         last = Some(asked);
-        if heard.send(Heard::Look(look)).await.is_err() {
+        if heard.send(Heard::Look(Box::new(look))).await.is_err() {
             return;
         }
     }

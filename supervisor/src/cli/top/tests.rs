@@ -36,7 +36,7 @@ fn settings() -> Settings {
 fn row(number: u64, tenant: &str, host: &str, mem_mb: f64, status: &str) -> SessionRow {
     SessionRow {
         session_id: format!("s-1a2b3c4d-{number}"),
-        agent_name: if number % 2 == 0 { "support" } else { "appointment-line" }.to_owned(),
+        agent_name: if number.is_multiple_of(2) { "support" } else { "appointment-line" }.to_owned(),
         tenant: tenant.to_owned(),
         duration_s: 12.5 * number as f64,
         mem_mb,
