@@ -27,6 +27,7 @@ mod python_parity;
 mod python_walls;
 mod secrets;
 mod tagging;
+mod top;
 mod walls;
 
 /// A configuration with these agents and whatever else a test needs.

@@ -38,6 +38,9 @@ pub struct Host {
     pub memory_bytes: u64,
     /// The highest of those, in bytes.
     pub memory_peak_bytes: u64,
+    /// Its memory wall, in bytes; none is none.
+    #[serde(default)]
+    pub memory_max_bytes: Option<u64>,
     /// CPU over the last sample, whole process tree, in percent of one core.
     pub cpu_pct: f64,
     /// CPU since its start, in seconds.
@@ -46,9 +49,15 @@ pub struct Host {
     pub processes: u32,
     /// Round trip of the last ping, in milliseconds.
     pub ping_ms: f64,
+    /// Delay of its event loop at the last ping, in milliseconds, as it says itself.
+    #[serde(default)]
+    pub loop_lag_ms: f64,
     /// Lines, events and logs dropped because it exceeded its rate or its own queue.
     pub dropped: u64,
-    /// The walls around it, as attested; empty before.
+    /// Names of the walls that do not stand around it.
+    #[serde(default)]
+    pub absent_walls: Vec<String>,
+    /// The walls around it, as attested; empty before, and in a brief snapshot.
     pub walls: Vec<WallRow>,
 }
 

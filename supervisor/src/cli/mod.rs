@@ -24,6 +24,7 @@ pub mod find;
 pub mod here;
 mod host;
 mod livekit;
+mod logs;
 pub mod output;
 mod run;
 mod runtime;
@@ -31,6 +32,7 @@ mod session;
 mod snapshot;
 pub mod table;
 mod tenant;
+mod top;
 mod units;
 
 use client::Client;
@@ -136,6 +138,10 @@ pub enum Command {
     Dispatch(dispatch::Options),
     /// Show everything at a glance
     Snapshot(snapshot::Options),
+    /// Watch sessions and hosts, live
+    Top(top::Options),
+    /// Show log lines of a tenant, session or agent
+    Logs(logs::Options),
     /// Sessions: list, show, end
     #[command(subcommand)]
     Session(session::Command),
@@ -259,9 +265,11 @@ fn perform(cli: Cli, output: &Output, hosts: HostArguments) -> Result<ExitCode, 
         Command::Audit(command) => audit::perform(&command, &global, output)?,
         Command::Runtime(command) => runtime::perform(command, &global, output)?,
         Command::Doctor => doctor::perform(&asked)?,
+        Command::Logs(options) => logs::perform(&options, output)?,
         // These ask one.
         Command::Dispatch(options) => asked.of(async |client| dispatch::perform(options, &client, output).await)?,
         Command::Snapshot(options) => asked.of(async |client| snapshot::perform(options, &client, output).await)?,
+        Command::Top(options) => top::perform(&options, asked.find_at(options.socket.as_deref())?, output)?,
         Command::Session(command) => asked.of(async |client| session::perform(command, &client, output).await)?,
         Command::Host(command) => asked.of(async |client| host::perform(command, &client, output).await)?,
         Command::Tenant(command) => asked.of(async |client| tenant::perform(command, &client, output).await)?,
@@ -283,8 +291,14 @@ struct Asked<'a> {
 
 impl Asked<'_> {
     fn find(&self) -> Result<Client, CliError> {
+        self.find_at(None)
+    }
+
+    /// The same; a socket that the command itself names goes before.
+    fn find_at(&self, socket: Option<&Path>) -> Result<Client, CliError> {
         let variable = |name: &str| -> Option<OsString> { std::env::var_os(name) };
-        Ok(Client::find(find::candidates(self.global.control_socket.as_deref().map(Path::new), variable))?)
+        let socket = socket.or(self.global.control_socket.as_deref());
+        Ok(Client::find(find::candidates(socket, variable))?)
     }
 
     fn of<F: Future<Output = Result<A, CliError>>, A>(&self, ask: impl FnOnce(Client) -> F) -> Result<A, CliError> {

@@ -57,6 +57,16 @@ impl Output {
         self.json
     }
 
+    /// Whether to colour.
+    pub fn colored(&self) -> bool {
+        self.color
+    }
+
+    /// How many characters fit on a line, where that is known.
+    pub fn width(&self) -> Option<usize> {
+        self.width
+    }
+
     /// Prints a value as JSON if that was asked for, else as this text.
     pub fn result<T: Serialize>(&self, value: &T, text: impl FnOnce(&Self, &T) -> String) -> Result<(), CliError> {
         if self.json {
@@ -68,8 +78,13 @@ impl Output {
 
     /// Prints to standard output as it is.
     pub fn print(&self, text: &str) -> Result<(), CliError> {
+        self.print_bytes(text.as_bytes())
+    }
+
+    /// The same, of what may be no text.
+    pub fn print_bytes(&self, bytes: &[u8]) -> Result<(), CliError> {
         let mut out = io::stdout().lock();
-        out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(CliError::Output)
+        out.write_all(bytes).and_then(|()| out.flush()).map_err(CliError::Output)
     }
 
     /// A table as text, or a sentence where it is empty.

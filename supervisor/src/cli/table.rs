@@ -23,7 +23,7 @@ pub enum Tone {
 }
 
 impl Tone {
-    fn code(self) -> Option<&'static str> {
+    pub(super) fn code(self) -> Option<&'static str> {
         match self {
             Self::Plain => None,
             Self::Good => Some("\x1b[32m"),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use openrtc_control_api::{Host, HostGone};
+use openrtc_control_api::{Host, HostGone, Strength};
 use openrtc_ipc::{HostId, TenantId};
 use openrtc_policy::OperatorEvent;
 use openrtc_policy::rules::HostScope;
@@ -29,7 +29,8 @@ pub(super) fn host(facts: &Facts, host: &HostFacts<'_>) -> Host {
     let plan = host.plan();
     let record = host.record;
     let gauges = record.map(crate::host::HostRecord::gauges).unwrap_or_default();
-    let own_drops = record.map_or(0, |record| record.snapshot().events_dropped);
+    let own = record.map(crate::host::HostRecord::snapshot).unwrap_or_default();
+    let walls: Vec<_> = record.map(|record| record.walls().iter().map(wall::row).collect()).unwrap_or_default();
     let state = match (host.planned, record) {
         (Some(planned), _) => planned.state,
         // The process is there, and policy has forgotten it already.
@@ -50,12 +51,15 @@ pub(super) fn host(facts: &Facts, host: &HostFacts<'_>) -> Host {
         sessions: facts.sessions_on(host.id).iter().map(ToString::to_string).collect(),
         memory_bytes: gauges.memory_bytes,
         memory_peak_bytes: gauges.memory_peak_bytes,
+        memory_max_bytes: record.and_then(crate::host::HostRecord::memory_bytes_max),
         cpu_pct: rounded(gauges.cpu_pct),
         cpu_s: gauges.cpu_micros as f64 / 1e6,
         processes: gauges.processes,
         ping_ms: gauges.ping_micros as f64 / 1e3,
-        dropped: gauges.dropped.saturating_add(own_drops),
-        walls: record.map(|record| record.walls().iter().map(wall::row).collect()).unwrap_or_default(),
+        loop_lag_ms: own.loop_lag_micros as f64 / 1e3,
+        dropped: gauges.dropped.saturating_add(own.events_dropped),
+        absent_walls: walls.iter().filter(|row| row.strength == Strength::Absent).map(|row| row.wall.clone()).collect(),
+        walls,
     }
 }
 

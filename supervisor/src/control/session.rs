@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use openrtc_control_api::{EndedSession, Session, SessionList, SessionRow, SessionUsage};
-use openrtc_ipc::{SessionId, TenantId};
+use openrtc_ipc::{HostId, SessionId, TenantId};
 use openrtc_policy::OperatorEvent;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -129,6 +129,7 @@ pub(super) struct ListQuery {
     ended: bool,
     /// Of this tenant only.
     tenant: Option<String>,
+    host: Option<String>,
 }
 
 pub(super) async fn list(
@@ -137,12 +138,17 @@ pub(super) async fn list(
 ) -> Result<Json<SessionList>, Refusal> {
     let tenant: Option<TenantId> = query.tenant.as_deref().map(name).transpose()?;
     let facts = Facts::gather(&world).await?;
-    let sessions = rows(&facts, tenant.as_ref());
+    let host: Option<HostId> = query.host.as_deref().map(name).transpose()?;
+    let mut sessions = rows(&facts, tenant.as_ref());
+    if let Some(host) = host.map(|host| host.to_string()) {
+        sessions.retain(|row| row.host.as_ref() == Some(&host));
+    }
     let mut list = SessionList { sessions, ended: Vec::new() };
     if query.ended {
         let wanted = facts.ended.iter().rev();
         let wanted =
             wanted.filter(|entry| tenant.as_ref().is_none_or(|tenant| entry.conclusion.plan.tenant == *tenant));
+        let wanted = wanted.filter(|entry| host.is_none_or(|host| entry.conclusion.host == Some(host)));
         list.ended = wanted.map(|entry| ended(entry)).collect();
     }
     Ok(Json(list))

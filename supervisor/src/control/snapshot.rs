@@ -109,9 +109,16 @@ pub(super) async fn top_line(world: &World) -> Result<TopLine, Stopping> {
 pub(super) struct Query {
     /// Of this tenant only.
     tenant: Option<String>,
+    /// Without the walls of each host, which are the most of it and hardly change.
+    #[serde(default)]
+    brief: bool,
 }
 
 pub(super) async fn show(State(world): State<World>, With(query): With<Query>) -> Result<Json<Snapshot>, Refusal> {
     let tenant: Option<TenantId> = query.tenant.as_deref().map(name).transpose()?;
-    Ok(Json(snapshot(&world, tenant.as_ref()).await?))
+    let mut told = snapshot(&world, tenant.as_ref()).await?;
+    if query.brief {
+        told.hosts.iter_mut().for_each(|host| host.walls.clear());
+    }
+    Ok(Json(told))
 }

@@ -54,6 +54,7 @@ struct Facts {
     intent: Option<Intent>,
     ready_after_ms: Option<u64>,
     why_cold: Option<Absence>,
+    memory_bytes_max: Option<u64>,
 }
 
 impl HostRecord {
@@ -106,6 +107,16 @@ impl HostRecord {
     /// The walls that were attested; empty before.
     pub fn walls(&self) -> Vec<WallStatus> {
         self.facts().walls.clone()
+    }
+
+    /// Books its memory wall, in bytes.
+    pub fn set_memory_bytes_max(&self, bytes: Option<u64>) {
+        self.facts().memory_bytes_max = bytes;
+    }
+
+    /// Its memory wall, in bytes.
+    pub fn memory_bytes_max(&self) -> Option<u64> {
+        self.facts().memory_bytes_max
     }
 
     /// Changes the gauges.

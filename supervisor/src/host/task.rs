@@ -45,9 +45,11 @@ impl HostTask {
     /// The task of a newborn, which enters the registry with it.
     pub fn new(context: Arc<HostContext>, plan: HostPlan, process: Process, how: How, redactor: Redactor) -> Self {
         let record = Arc::new(HostRecord::new(plan.clone(), process.pid(), how, unix_ms()));
+        let spec = Arc::new(context.config().wall(&plan.tenant, &plan.runtime));
+        record.set_memory_bytes_max(spec.memory_bytes_max);
         context.registry.enter(Arc::clone(&record));
         Self {
-            spec: Arc::new(context.config().wall(&plan.tenant, &plan.runtime)),
+            spec,
             work_dir: context.work_root.join(plan.host.to_string()),
             redactor: Arc::new(redactor),
             wall: SharedWall::default(),

@@ -12,7 +12,7 @@ use openrtc_livekit::{
 use prost::Message as _;
 
 use crate::desk::{Desk, dispatch, key, service, unique};
-use crate::livekit_server::{KEY, LivekitServer, SECRET};
+use crate::livekit_server::{KEY, LivekitServer};
 
 /// The job of a room's dispatch, once the server lists it as wanted: up to 5 s late, and as it was assigned. Later
 /// statuses are in the server's log only.
