@@ -3,7 +3,6 @@
 //! Owns: who may ask, how long asking may take, and one file of routes per noun. Never: decides; every order goes to
 //! policy through [`crate::sources::Handle`], and every answer is read from the books.
 
-mod peer;
 mod agent;
 mod breaker;
 mod dispatch;
@@ -18,6 +17,7 @@ mod livekit;
 mod lock;
 mod machine;
 mod openapi;
+mod peer;
 mod private_dir;
 mod refusal;
 mod request;
@@ -32,10 +32,10 @@ mod view;
 mod wall;
 mod world;
 
-pub use peer::{Peer, Standing};
 pub use health::HealthServer;
 pub use lock::{LockError, RuntimeDir};
 pub use openapi::openapi;
+pub use peer::{Peer, Standing};
 pub use private_dir::{DirError, PrivateDir};
 pub use server::{Control, ControlError, Settings};
 pub use snapshot::snapshot;

@@ -18,10 +18,10 @@ use openrtc_ipc::SecretText;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use super::peer::{Peer, Standing};
 use super::health::HealthServer;
 use super::listen::{Room, converse, next, next_remote};
 use super::lock::{LockError, RuntimeDir};
+use super::peer::{Peer, Standing};
 use super::private_dir::{Bound, DirError, PrivateDir};
 use super::refusal::Refusal;
 use super::token::{Token, TokenError};

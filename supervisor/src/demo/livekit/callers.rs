@@ -55,8 +55,6 @@ pub struct Call {
     pub tenant: &'static str,
     /// The room.
     pub room: String,
-    /// When it begins, in seconds.
-    pub after_s: f64,
     /// How long it lasts, in seconds.
     pub seconds: f64,
     /// When the agent crashes, in seconds since it came.
@@ -71,7 +69,7 @@ impl Call {
         }
         json!({
             "room": self.room, "dispatch": AGENT, "metadata": metadata.to_string(),
-            "after": self.after_s, "seconds": self.seconds,
+            "seconds": self.seconds,
         })
     }
 }
@@ -109,7 +107,8 @@ pub struct Heard {
 /// # Errors
 /// When the callers do not tell what they heard.
 pub async fn call(python: &Path, dir: &Path, url: &str, calls: &[Call]) -> Result<Vec<Heard>, CallersError> {
-    let log = dir.join("callers.log");
+    // One for each process of callers.
+    let log = dir.join(calls.first().map_or("callers".to_owned(), |call| call.room.clone())).with_extension("log");
     let said = || {
         let log = fs::read(&log).unwrap_or_default();
         String::from_utf8_lossy(&log).lines().last().unwrap_or("they wrote nothing").to_owned()
@@ -133,7 +132,7 @@ pub async fn call(python: &Path, dir: &Path, url: &str, calls: &[Call]) -> Resul
         .kill_on_drop(true);
     parent::terminate_with_us(command.as_std_mut());
     let child = command.spawn().map_err(CallersError::Start)?;
-    let longest = calls.iter().map(|call| call.after_s + call.seconds).fold(0.0, f64::max);
+    let longest = calls.iter().map(|call| call.seconds).fold(0.0, f64::max);
     let patience = Duration::from_secs_f64(longest) + SLACK;
     let ended = tokio::time::timeout(patience, child.wait_with_output()).await;
     let Ok(output) = ended else {

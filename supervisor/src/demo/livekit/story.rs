@@ -18,11 +18,13 @@ use super::server::Server;
 use super::{Found, LivekitError};
 
 /// How long the siblings' callers stay, in seconds.
-const CALL_S: f64 = 15.0;
+const CALL_S: f64 = 17.0;
 /// When the hostile tenant's host crashes, in seconds since its agent came.
 const CRASH_AFTER_S: f64 = 8.0;
-/// When it is called again, and for how long, in seconds: before the siblings' calls end.
-const AGAIN: (f64, f64) = (11.0, 4.0);
+/// How long after that it is called again: a host that has just died is not made anew at once.
+const AGAIN_AFTER: Duration = Duration::from_millis(1_500);
+/// How long that call lasts, in seconds.
+const AGAIN_S: f64 = 4.0;
 /// Longest wait for the worker to be registered: its zygote imports the frameworks first.
 const REGISTERED_DEADLINE: Duration = Duration::from_secs(60);
 /// How long server and observer may take to write what has happened.
@@ -35,11 +37,23 @@ fn room(tenant: &str, number: u32) -> String {
 }
 
 fn calls() -> Vec<Call> {
-    let first = |tenant| Call { tenant, room: room(tenant, 1), after_s: 0.0, seconds: CALL_S, crash_after_s: None };
-    let crash = Call { crash_after_s: Some(CRASH_AFTER_S), ..first(HOSTILE) };
-    let (after_s, seconds) = AGAIN;
-    let again = Call { room: room(HOSTILE, 2), after_s, seconds, ..first(HOSTILE) };
-    vec![first(SIBLINGS[0]), first(SIBLINGS[1]), crash, again]
+    let first = |tenant| Call { tenant, room: room(tenant, 1), seconds: CALL_S, crash_after_s: None };
+    vec![first(SIBLINGS[0]), first(SIBLINGS[1]), Call { crash_after_s: Some(CRASH_AFTER_S), ..first(HOSTILE) }]
+}
+
+/// Calls the hostile tenant again once its host has died; nobody does if it does not die while the others call.
+async fn again(stage: &Stage, found: &Found, url: &str) -> Result<Option<(Call, Heard)>, LivekitError> {
+    let deadline = Instant::now() + Duration::from_secs_f64(CALL_S + WORD_DEADLINE.as_secs_f64());
+    while failed(&stage.client.rows().await?, HOSTILE).is_none() {
+        if Instant::now() > deadline {
+            return Ok(None);
+        }
+        sleep(LOOK_EVERY).await;
+    }
+    sleep(AGAIN_AFTER).await;
+    let call = Call { tenant: HOSTILE, room: room(HOSTILE, 2), seconds: AGAIN_S, crash_after_s: None };
+    let heard = callers::call(&found.python, stage.dir(), url, std::slice::from_ref(&call)).await?;
+    Ok(heard.into_iter().next().map(|heard| (call, heard)))
 }
 
 /// Waits until the server can offer calls; the longest part of it is the zygote's.
@@ -114,16 +128,17 @@ async fn death(stage: &Stage, server: &Server) -> Result<Death, ClientError> {
 
 async fn scenes(stage: &Stage, server: &Server, found: &Found, board: &Board) -> Result<Findings, LivekitError> {
     registered(stage).await?;
-    board.phase("2/3  a caller each for acme-corp, globex and initech, who speak and listen; initech crashes; 16 s");
+    board.phase("2/3  a caller each for acme-corp, globex and initech, who speak and listen; initech crashes; 20 s");
     let (calls, url) = (calls(), server.url());
-    let heard = tokio::select! {
-        heard = callers::call(&found.python, stage.dir(), &url, &calls) => heard?,
+    let first = async { Ok(callers::call(&found.python, stage.dir(), &url, &calls).await?) };
+    let (heard, again) = tokio::select! {
+        heard = async { tokio::try_join!(first, again(stage, found, &url)) } => heard?,
         error = show_ends(stage, board) => return Err(error.into()),
     };
     board.phase("3/3  what supervisor and server say of it");
     let death = death(stage, server).await?;
-    let answered = |(call, heard): (&Call, Heard)| Answered::of(call.tenant, heard, death.at_unix_ms);
-    Ok(Findings { calls: calls.iter().zip(heard).map(answered).collect(), death })
+    let answered = |(call, heard): (Call, Heard)| Answered::of(call.tenant, heard, death.at_unix_ms);
+    Ok(Findings { calls: calls.into_iter().zip(heard).chain(again).map(answered).collect(), death })
 }
 
 /// Plays the story to its end while the table shows it.
