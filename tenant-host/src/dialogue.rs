@@ -82,6 +82,12 @@ impl DialogueError {
 /// Must be called by the process's only thread. When the supervisor names a foreign program, it becomes that program and
 /// does not come back.
 pub fn boot(channel: &mut Channel, program: &str, inherited: Inherited) -> Result<Option<Configure>, DialogueError> {
+    launch(channel, program, inherited)?;
+    proceed(channel)
+}
+
+/// The first half of [`boot`], to the walls and the word that they stand.
+pub fn launch(channel: &mut Channel, program: &str, inherited: Inherited) -> Result<(), DialogueError> {
     let welcome = greet(channel, program)?;
     let walls = match welcome.lockdown {
         Some(lockdown) => lockdown::apply(&lockdown, channel.take_fds(), inherited),
@@ -94,6 +100,11 @@ pub fn boot(channel: &mut Channel, program: &str, inherited: Inherited) -> Resul
             return Err(failed(channel, error));
         }
     }
+    Ok(())
+}
+
+/// The second half of [`boot`], from the green light on.
+pub fn proceed(channel: &mut Channel) -> Result<Option<Configure>, DialogueError> {
     match next(channel)? {
         Some(Command::Proceed { program: Some(program) }) => {
             let Err(error) = become_program(channel, &program);

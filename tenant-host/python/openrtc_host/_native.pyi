@@ -35,6 +35,12 @@ def adopt_channel() -> Channel:
 def collapse_heap() -> int:
     """Puts the populated heap and anonymous maps into huge pages; the bytes collapsed, 0 where the kernel cannot."""
 
+def immortalize(objects: list[Any]) -> int:
+    """Ends the counting of references to these objects and to all that they hold; how many. They are never freed.
+
+    0 before CPython 3.12, which counts all objects.
+    """
+
 def atfork_libraries() -> list[str]:
     """Paths of the mapped libraries that register fork handlers, which a zygote's forks do not run."""
 
@@ -46,11 +52,17 @@ class Channel:
     def events_dropped(self) -> int:
         """Events and log lines dropped because the supervisor did not read."""
 
-    def boot(self, program: str) -> dict[str, Any] | None:
-        """Says hello, raises the walls, waits for the green light and takes the configuration, blocking.
+    def launch(self, program: str) -> None:
+        """Says hello, raises the walls and says that they stand, blocking. What follows need not wait for `boot`, as long as
+        it is nothing of the tenant's.
 
-        None: the host was told to leave, and has said goodbye. Raises HostError after having told the supervisor, and
-        EOFError when it is gone. A session id in what comes later is a dict: hand it back as it came.
+        Raises HostError after having told the supervisor, and EOFError when it is gone.
+        """
+
+    def boot(self) -> dict[str, Any] | None:
+        """Waits for the green light and takes the configuration, after `launch`.
+
+        None: the host was told to leave, and has said goodbye. Raises as `launch`. A session id in what comes later is a dict: hand it back as it came.
         """
 
     def failed(self, step: str, detail: str) -> None:

@@ -80,12 +80,14 @@ def _run(channel: Channel) -> int:
     reseed()
     reset_signals()
     logs.print_lines()
-    configure = channel.boot(PROGRAM)
-    if configure is None:
-        return 0
+    channel.launch(PROGRAM)
+    # While the supervisor reads the walls back.
     handler = logs.install(lambda _, level, message: channel.log(level, message))
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
+    configure = channel.boot()
+    if configure is None:
+        return 0
     try:
         loaded, folder = _load(channel, configure)
         channel.ready(served(loaded.agents, configure))

@@ -154,9 +154,15 @@ fn unsendable(error: &dyn std::error::Error) -> PyErr {
 
 #[pymethods]
 impl Channel {
-    /// From hello to the configuration, blocking.
-    fn boot<'py>(&self, py: Python<'py>, program: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let booted = self.booting("boot", |channel, inherited| dialogue::boot(channel, program, inherited))?;
+    /// From hello to the walls, blocking.
+    fn launch(&self, program: &str) -> PyResult<()> {
+        let launched = self.booting("launch", |channel, inherited| dialogue::launch(channel, program, inherited))?;
+        launched.map_err(|error| faults::of_dialogue(&error))
+    }
+
+    /// From the green light to the configuration, blocking.
+    fn boot<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let booted = self.booting("boot", |channel, _| dialogue::proceed(channel))?;
         match booted.map_err(|error| faults::of_dialogue(&error))? {
             Some(configure) => json::to_python(py, &configure).map(Some),
             None => Ok(None),
