@@ -182,10 +182,7 @@ async fn serve(config: Config, spawner: Spawner) -> Result<(), RunError> {
         .with_events(events);
     let calls = Calls::default();
     let livekit = livekit(&context, &config, handle, &calls)?;
-    let world = match &livekit {
-        Some(livekit) => world.with_livekit(livekit.clone()),
-        None => world,
-    };
+    let world = world.with_livekit(livekit.clone());
     now.send_replace(Some(world.clone()));
     let snapshots = snapshots(&config, world.clone(), fanout.clone());
     let effects = Effects::new(context, deployment_version, calls);

@@ -87,10 +87,10 @@ impl World {
         Self { spawner: Some(spawner), ..self }
     }
 
-    /// The same world, with the LiveKit worker.
+    /// The same world, with the LiveKit worker, if there is one.
     #[must_use]
-    pub fn with_livekit(self, livekit: Livekit) -> Self {
-        Self { livekit: Some(livekit), ..self }
+    pub fn with_livekit(self, livekit: Option<Livekit>) -> Self {
+        Self { livekit, ..self }
     }
 
     /// The same world, with the audit log.

@@ -7,7 +7,7 @@ use openrtc_ipc::{RuntimeName, frame::FRAME_BYTES_MAX};
 use serde_json::{Map, Value as Json, json};
 use toml::Table;
 
-use super::{env, python, walls};
+use super::{env, runtimes, walls};
 use crate::config::{Config, Runtime};
 
 /// Half of a frame: the rest of the message needs room too.
@@ -57,7 +57,7 @@ impl Config {
 fn own(runtime: &Runtime) -> Table {
     let mut table = Table::new();
     if let Some(application) = runtime.python() {
-        python(application, &mut table);
+        runtimes::python(application, &mut table);
     }
     super::put(&mut table, "env", env(&runtime.env));
     table

@@ -4,9 +4,10 @@
 //! `***(env:X)`, a field whose name looks like a secret's as `***`.
 
 mod in_force;
+mod runtimes;
 mod walls;
 
-use openrtc_ipc::{ApplicationTarget, TenantId};
+use openrtc_ipc::TenantId;
 use openrtc_policy::rules::{
     BreakerRules, Fallback, HostScope, MissingTenant, Rules, TenantRules, TenantStatus, UnknownTenant,
 };
@@ -17,7 +18,7 @@ use super::providers::{ApiKeys, Providers, is_secret_name};
 use super::section::Spot;
 use super::tenants::Tenant;
 use super::variables::{Variable, Variables};
-use super::{CgroupMode, Config, Preload, PythonRuntime, Runtime, RuntimeKind, SharedKeys};
+use super::{CgroupMode, Config, SharedKeys};
 use crate::telemetry::Format;
 
 impl Config {
@@ -48,7 +49,7 @@ impl Config {
         let mut defaults = providers(&self.defaults);
         put(&mut defaults, "api_keys", keys(&self.default_keys));
         put(&mut root, "defaults", defaults);
-        let named = self.runtimes.values().filter_map(|it| Some((it.name.to_string(), runtime(it)?)));
+        let named = self.runtimes.values().filter_map(|it| Some((it.name.to_string(), runtimes::runtime(it)?)));
         put(&mut root, "runtimes", named.collect::<Table>());
         put(&mut root, "agents", self.agents_table());
         put(&mut root, "routing", self.routing_table());
@@ -327,37 +328,6 @@ fn tenant_rules(rules: &TenantRules, table: &mut Table) {
 
 fn providers(providers: &Providers) -> Table {
     providers.named().map(|(step, provider)| (step.to_owned(), hidden(provider.json()))).collect()
-}
-
-fn runtime(runtime: &Runtime) -> Option<Value> {
-    let mut table = Table::new();
-    match &runtime.kind {
-        RuntimeKind::Command => return None,
-        RuntimeKind::Program(command) => {
-            put(&mut table, "kind", "program");
-            put(&mut table, "command", command.clone());
-        }
-        RuntimeKind::Python(application) => python(application, &mut table),
-    }
-    put(&mut table, "env", env(&runtime.env));
-    put(&mut table, "wall", walls::from_layer(&runtime.wall));
-    Some(Value::Table(table))
-}
-
-fn python(runtime: &PythonRuntime, table: &mut Table) {
-    put(table, "kind", "python");
-    put(table, "python", runtime.interpreter.display().to_string());
-    match &runtime.target {
-        ApplicationTarget::Script(script) => put(table, "app", script.display().to_string()),
-        ApplicationTarget::Attribute { module, attribute, .. } => put(table, "app", format!("{module}:{attribute}")),
-        ApplicationTarget::AgentsDir(folder) => put(table, "agents_dir", folder.display().to_string()),
-    }
-    put(table, "load_app", runtime.load_app.name());
-    match &runtime.preload {
-        Preload::Auto => put(table, "preload", "auto"),
-        Preload::Modules(modules) => put(table, "preload", modules.clone()),
-    }
-    put(table, "preload_end_of_turn", runtime.preload_end_of_turn);
 }
 
 fn keys(keys: &ApiKeys) -> Table {
