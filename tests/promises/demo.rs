@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use openrtc_tests::supervisor::{lay_program, spawn};
-use openrtc_tests::{User, binary, livekit_server, python, until};
+use openrtc_tests::{User, binary, livekit_server, python, turn, until};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -218,12 +218,14 @@ fn heard(user: User) -> Value {
 #[test]
 #[cfg_attr(not(all(python, livekit)), ignore = "needs Python 3.11 to 3.13, pip, a package index and livekit-server")]
 fn with_real_calls_it_shows_what_the_callers_heard() {
+    let _turn = turn::real_calls();
     heard(User::Me);
 }
 
 #[test]
 #[cfg_attr(not(all(open_python, livekit)), ignore = "needs a Python that every user can reach, and livekit-server")]
 fn with_real_calls_it_shows_it_to_an_ordinary_user() {
+    let _turn = turn::real_calls();
     let said = heard(User::Ordinary);
     let weaker = said["weaker_walls"].as_array().expect("weaker walls");
     assert!(weaker.iter().any(|wall| wall["wall"] == "uid"), "{weaker:?}");
@@ -232,6 +234,7 @@ fn with_real_calls_it_shows_it_to_an_ordinary_user() {
 #[test]
 #[cfg_attr(not(all(python, livekit)), ignore = "needs Python 3.11 to 3.13, pip, a package index and livekit-server")]
 fn with_real_calls_and_interrupted_it_leaves_nothing_behind() {
+    let _turn = turn::real_calls();
     let mut demo = Demo::with_calls(User::Me);
     let started = demo.all_three();
     demo.signal(Signal::INT);

@@ -3,7 +3,7 @@
 use std::process::{Child, Stdio};
 
 use openrtc_tests::livekit_server::{KEY, LivekitServer};
-use openrtc_tests::{Running, Setup, User, python, until};
+use openrtc_tests::{Running, Setup, User, python, turn, until};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -182,6 +182,7 @@ fn heard(caller: &Value, seconds: f64, log: &dyn Fn() -> String) {
 #[test]
 #[cfg_attr(not(all(python, livekit)), ignore = "needs Python 3.11 to 3.13, pip, a package index and livekit-server")]
 fn the_unmodified_agency_and_a_plain_script_converse_with_their_callers_behind_walls() {
+    let _turn = turn::real_calls();
     let runtimes = [("pool", "../../examples/python/main.py"), ("plain", "../../examples/python/plain.py")];
     let exchange = Exchange::open(User::Me, "", &runtimes);
     let wav = python::repository("examples/agency/call.wav").display().to_string();
@@ -225,6 +226,7 @@ fn was_told(exchange: &Exchange, room: &str, status: &str, words: &str) {
 #[test]
 #[cfg_attr(not(all(python, livekit)), ignore = "needs Python 3.11 to 3.13, pip, a package index and livekit-server")]
 fn an_ordinary_users_calls_are_heard_may_ask_what_is_granted_and_outlast_a_drain() {
+    let _turn = turn::real_calls();
     let mut exchange = Exchange::desk(User::Ordinary, "host_grants = [\"room_admin\"]");
     let asks_elsewhere = caller("globex", &json!({ "do": "ask", "room": "acme_1" }));
     let line = exchange.call(
@@ -296,6 +298,7 @@ fn a_death(exchange: &Exchange, number_of: usize) -> Vec<(u64, u64)> {
 #[test]
 #[cfg_attr(not(all(python, livekit)), ignore = "needs Python 3.11 to 3.13, pip, a package index and livekit-server")]
 fn a_host_that_dies_fails_its_job_and_is_not_heard_by_the_callers_of_its_siblings() {
+    let _turn = turn::real_calls();
     let exchange = Exchange::desk(User::Me, "");
     let mut measured = Vec::new();
     for number in 1..=MEASUREMENTS_MAX {
@@ -314,6 +317,7 @@ fn a_host_that_dies_fails_its_job_and_is_not_heard_by_the_callers_of_its_sibling
 #[test]
 #[cfg_attr(not(all(python, livekit)), ignore = "needs Python 3.11 to 3.13, pip, a package index and livekit-server")]
 fn a_call_ends_with_its_dispatch_its_room_its_agent_or_its_server_and_is_told_so() {
+    let _turn = turn::real_calls();
     let mut exchange = Exchange::desk(User::Me, "");
     let calls = [
         with(in_room("deleted", "acme", &json!({})), "delete_dispatch_after", 3.0),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use openrtc_tests::livekit_server::{self, LivekitServer};
-use openrtc_tests::{Running, Setup, User, node, python, until};
+use openrtc_tests::{Running, Setup, User, node, python, turn, until};
 use serde_json::{Value, json};
 
 /// The beginning of every token.
@@ -45,6 +45,7 @@ fn seen_from_outside(running: &Running) -> String {
 }
 
 fn is_heard(user: User) {
+    let _turn = turn::real_calls();
     let (running, server) = running(user);
     let child = caller(&server).spawn().expect("start the caller");
     let host = until("the agent plays", || {

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use openrtc_tests::livekit_server::{self, Ports};
 use openrtc_tests::supervisor::{lay_program, spawn};
-use openrtc_tests::{binary, python, until};
+use openrtc_tests::{binary, python, turn, until};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -112,6 +112,7 @@ fn installs_what_the_tests_have(block: &str) {
 #[test]
 #[cfg_attr(not(all(python, livekit)), ignore = "needs Python 3.11 to 3.13, pip, a package index and livekit-server")]
 fn the_page_leads_from_nothing_to_a_call_that_is_answered() {
+    let _turn = turn::real_calls();
     let page = fs::read_to_string(python::repository("docs/livekit.md")).expect("docs/livekit.md");
     let blocks = blocks(&page, "From nothing to a call answered behind a wall");
     let [install, server, run, call, mint] = &blocks[..] else { panic!("five blocks: {blocks:?}") };

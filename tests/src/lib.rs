@@ -9,6 +9,7 @@ pub mod product;
 pub mod python;
 pub mod shared;
 pub mod supervisor;
+pub mod turn;
 pub mod wait;
 
 pub use product::binary;
