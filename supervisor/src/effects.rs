@@ -169,11 +169,8 @@ impl Effects {
         self.context.fanout.tell(Told::SessionEnded(entry));
     }
 
-    /// Lets a session's agent leave its room, now or after a moment.
-    fn let_leave(&mut self, host: HostId, session: SessionId, stay: Duration) {
-        if stay.is_zero() {
-            return self.order(host, Order::LeaveRoom(session));
-        }
+    /// Lets a session's agent leave its room after a moment.
+    fn let_leave(&self, host: HostId, session: SessionId, stay: Duration) {
         let Some(orders) = self.hosts.get(&host).map(|reins| reins.orders.clone()) else { return };
         tokio::spawn(async move {
             tokio::time::sleep(stay).await;

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 #: How long the supervisor may take to say that the room may be left.
-RELEASE_S = 1.0
+RELEASE_S = 5.0
 #: How long leaving may take, shutdown callbacks and all.
 LEAVE_S = 70.0
 _log = logging.getLogger(__name__)

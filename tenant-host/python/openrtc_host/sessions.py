@@ -6,7 +6,7 @@ its `sys.exit` or its refusal to end reach another session.
 ```text
 StartSession ──► task ──returns──► success        EndSession ──► `ending` is set ──grace──► cancelled ──2 s──► given up
                    └────raises──► failed (the exception's summary), or misconfigured where it says so
-SessionEnded told ──LeaveRoom, or 1 s──► a call's agent leaves its room (`leaving`)
+SessionEnded told ──LeaveRoom, or 5 s──► a call's agent leaves its room (`leaving`)
 ```
 """
 

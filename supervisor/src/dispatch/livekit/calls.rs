@@ -19,7 +19,7 @@ use super::history::{Fate, History};
 use super::origin::{Bereaved, Origin};
 
 /// After an end was handed over, the agent stays so long beyond the earliest moment at which the server takes it.
-const END_TRAVELS: Duration = Duration::from_millis(20);
+const END_TRAVELS: Duration = Duration::from_millis(100);
 
 /// Simulated jobs that are waited for; beyond, their tenants are not remembered.
 const SIMULATIONS_MAX: usize = 64;
@@ -248,7 +248,7 @@ impl Calls {
             tracing::warn!(%error, job = %entry.job, "livekit: an end was not told");
         }
         let early = entry.assigned_at.map(|at| (at + END_AFTER_ASSIGNMENT).saturating_duration_since(Instant::now()));
-        Some(early.filter(|early| !early.is_zero()).map_or(Duration::ZERO, |early| early + END_TRAVELS))
+        Some(early.unwrap_or_default() + END_TRAVELS)
     }
 }
 
