@@ -16,7 +16,6 @@ from typing import Any
 from openrtc_host import adapter, capture, turn_detector
 from openrtc_host.versions import check_versions
 
-
 #: What livekit-agents' own warm-up loads: unset, VAD and end-of-turn weights; "0", neither.
 _LOCAL_INFERENCE = "LIVEKIT_AGENTS_PRELOAD_LOCAL_INFERENCE"
 
