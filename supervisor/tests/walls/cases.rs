@@ -8,11 +8,11 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command as Process};
 
-use openrtc_ipc::{CpuMax, DataMax, Evidence, RunAs, Wall, WallSpec, WallState};
+use openrtc_ipc::{CpuMax, DataMax, Evidence, RunAs, Wall, WallSpec, WallState, WallStatus};
 use openrtc_supervisor::config::wall::CgroupMode;
 use openrtc_supervisor::wall::{Swept, WallError, Walls};
 
-use crate::rig::{Host, spec, walls};
+use crate::rig::{Host, STAYS_OUT, spec, walls};
 
 type Case = (&'static str, fn());
 
@@ -28,6 +28,7 @@ pub(crate) const ALL: &[Case] = cases![
     every_wall_is_proved_before_the_green_light,
     a_zygotes_child_completes_the_walls_it_inherits,
     a_missing_required_wall_refuses_the_host,
+    a_host_outside_its_cgroup_gets_no_green_light,
     a_hog_in_a_cgroup_is_killed_by_the_kernel_and_counted,
     a_program_killed_in_a_group_shows_while_the_host_lives,
     a_hog_without_a_cgroup_is_seen,
@@ -167,6 +168,11 @@ fn every_wall_is_proved_before_the_green_light() {
             assert!(host.state(name).starts_with("Kernel"), "{name}: {}", host.state(name));
         }
         assert_eq!(host.state("uid").starts_with("Kernel"), is_root(), "{}", host.state("uid"));
+        // Whoever holds a file of a cgroup can put any process into it.
+        for entry in std::fs::read_dir(format!("/proc/{}/fd", host.pid())).unwrap() {
+            let open = std::fs::read_link(entry.unwrap().path()).unwrap();
+            assert!(!open.starts_with("/sys/fs/cgroup") && !open.ends_with("tasks"), "{}", open.display());
+        }
         let forecast = walls.forecast(&spec());
         for (forecast, remedy) in &forecast {
             let found = host.statuses.iter().find(|status| status.wall == forecast.wall).unwrap();
@@ -191,6 +197,22 @@ fn a_zygotes_child_completes_the_walls_it_inherits() {
         assert_eq!(field("CapBnd:"), "0000000000000000");
         assert_ne!(field("Uid:").split_ascii_whitespace().next(), Some("0"));
     }
+}
+
+/// On v1 a host enters its group itself; on v2, and without one, there is nothing that it could leave undone.
+fn a_host_outside_its_cgroup_gets_no_green_light() {
+    let work = open_dir();
+    let walls = walls(CgroupMode::Auto);
+    let forecast = walls.forecast(&spec());
+    let in_v1 = |wall: Wall| {
+        let found = forecast.iter().find(|(status, _)| status.wall == wall);
+        matches!(found, Some((WallStatus { state: WallState::Kernel(how), .. }, _)) if how.contains("cgroup v1"))
+    };
+    if !in_v1(Wall::Memory) && !in_v1(Wall::Pids) {
+        return println!("SKIP: no cgroup v1 that we may write");
+    }
+    let refused = Host::walled(&walls, &spec(), "acme", work.path(), &["wait", STAYS_OUT]).err().unwrap();
+    assert!(matches!(refused, WallError::NotAsAsked { wall: Wall::Memory | Wall::Pids, .. }), "{refused:?}");
 }
 
 fn a_missing_required_wall_refuses_the_host() {

@@ -66,6 +66,9 @@ pub(crate) struct Host {
     pub(crate) lockdown: Option<Lockdown>,
 }
 
+/// Said to a host that is to stay outside its cgroup, where it enters that itself: it is given nothing to enter by.
+pub(crate) const STAYS_OUT: &str = "stays-out";
+
 impl Host {
     /// Starts a host that will do this after the green light. It has said nothing yet.
     pub(crate) fn born(act: &[&str]) -> Self {
@@ -107,6 +110,9 @@ impl Host {
         let lockdown = walls.lockdown(&tenant, spec, &program, &work_dir, std::process::id());
         make_work_dir(&work_dir, lockdown.identity).unwrap();
         host.raised = Some(walls.raise(id, host.pid(), spec)?);
+        if act.contains(&STAYS_OUT) {
+            host.raised.as_mut().map(Raised::take_entrances);
+        }
         host.welcome(tenant, id, Some(lockdown.clone()));
         host.lockdown = Some(lockdown);
         host.proved()?;

@@ -53,8 +53,9 @@ class Channel:
         """Events and log lines dropped because the supervisor did not read."""
 
     def launch(self, program: str) -> None:
-        """Says hello, raises the walls and says that they stand, blocking. What follows need not wait for `boot`,
-        as long as it is nothing of the tenant's.
+        """Says hello, raises the walls and says that they stand, blocking.
+
+        What is nothing of the tenant's may be done between this and `boot`, while the supervisor reads the walls back.
 
         Raises HostError after having told the supervisor, and EOFError when it is gone.
         """
@@ -62,8 +63,8 @@ class Channel:
     def boot(self) -> dict[str, Any] | None:
         """Waits for the green light and takes the configuration, after `launch`.
 
-        None: the host was told to leave, and has said goodbye. Raises as `launch`. A session id in what
-        comes later is a dict: hand it back as it came.
+        None: the host was told to leave, and has said goodbye. Raises as `launch`. A session id in what comes later is
+        a dict: hand it back as it came.
         """
 
     def failed(self, step: str, detail: str) -> None:

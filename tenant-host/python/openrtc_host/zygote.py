@@ -157,8 +157,8 @@ def load(target: dict[str, Any]) -> None:
 
 
 def share_memory() -> int:
-    """Makes what is there stay shared: no collection here or in a child writes to it, and from CPython 3.12 on no use
-    of an object either. Bytes put into huge pages."""
+    """Makes what is there stay shared: no collection here or in a child writes to it, nor, from CPython 3.12 on, any
+    use of an object. Bytes put into huge pages."""
     gc.collect()
     gc.disable()
     _native.immortalize(gc.get_objects())

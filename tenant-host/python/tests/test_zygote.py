@@ -155,6 +155,31 @@ def test_the_dry_run_leaves_nothing_behind() -> None:
     assert threads.further() == {} and lines == []
 
 
+def test_what_a_zygote_holds_is_counted_no_more_where_cpython_can() -> None:
+    package = os.path.dirname(os.path.dirname(packing.__file__))
+    script = (
+        f"import gc, sys; sys.path[:0] = [{package!r}]\n"
+        "from openrtc_host import _native\n"
+        "class Held: pass\n"
+        "def used(): return ('a constant of its own', 1.25)\n"
+        "def turns(): yield Held()\n"
+        "held, turning = Held(), turns()\n"
+        "held.inside = ['a text ' * len(sys.argv)]\n"
+        "next(turning)\n"
+        "plain = sys.getrefcount(object())\n"
+        "count = _native.immortalize(gc.get_objects())\n"
+        "found = [held, Held, used, used.__code__, used.__code__.co_consts[-1][0], held.inside, held.inside[0]]\n"
+        "print(count, min(map(sys.getrefcount, found)), sys.getrefcount(turning), sys.getrefcount(Held()) - plain)\n"
+        "held.inside.append(3); held.inside = used(); del held, used; gc.collect(); gc.freeze(); gc.collect()\n"
+    )
+    output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    count, least, turning, more = map(int, output.split())
+    can = sys.version_info >= (3, 12)
+    assert (count > 1000) is can and (count > 0) is can
+    assert (least > 1 << 31) is can
+    assert turning < 10 and more == 0, "what ends by itself, and what is made later, is counted"
+
+
 def test_the_pools_are_filled_with_little() -> None:
     package = os.path.dirname(os.path.dirname(packing.__file__))
     script = (

@@ -98,6 +98,20 @@ print(json.dumps({
     assert [text.split(":")[0] for text in found["missed"]] == ["preload no_such_module"]
 
 
+def test_a_zygote_holds_the_end_of_turn_weights_only_where_they_are_wanted():
+    script = """
+import json, os
+import livekit.local_inference as li
+from openrtc_host import adapter
+loaded = []
+li.init_vad, li.init_eot = (lambda: loaded.append("vad")), (lambda: loaded.append("eot"))
+adapter.warm(["livekit.agents"], WANTED)
+print(json.dumps({"loaded": loaded, "left": [name for name in os.environ if "PRELOAD" in name]}))
+"""
+    assert in_a_process(script.replace("WANTED", "True")) == {"loaded": ["vad", "eot"], "left": []}
+    assert in_a_process(script.replace("WANTED", "False")) == {"loaded": ["vad"], "left": []}
+
+
 RUNNER = """
 import json, os, asyncio
 from livekit.agents.inference_runner import _InferenceRunner
