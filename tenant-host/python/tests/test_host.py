@@ -359,8 +359,9 @@ def test_a_room_is_left_when_the_end_is_known_and_the_host_stays_for_it(serve: A
     assert channel.said[-1] == ("Bye", {"reason": "drained"})
 
 
-def test_a_room_is_left_after_a_second_though_nobody_says_so(serve: Any) -> None:
+def test_a_room_is_left_after_a_while_though_nobody_says_so(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
+    monkeypatch.setattr("openrtc_host.leaving.RELEASE_S", 0.5)
     began = time.monotonic()
 
     async def script(channel: FakeChannel) -> None:
@@ -369,7 +370,7 @@ def test_a_room_is_left_after_a_second_though_nobody_says_so(serve: Any) -> None
         channel.command("Drain")
 
     serve(leaving(order), script)
-    assert order == ["ran", "left as True"] and 0.9 < time.monotonic() - began < 3.0
+    assert order == ["ran", "left as True"] and time.monotonic() - began > 0.4
 
 
 def test_leaving_that_hangs_or_fails_keeps_no_host_beyond_its_grace(serve: Any) -> None:
