@@ -18,6 +18,7 @@ import argparse
 import asyncio
 import json
 import os
+import sys
 import time
 import wave
 from dataclasses import dataclass, field, fields
@@ -336,3 +337,6 @@ async def main() -> None:
 
 if __name__ == "__main__":
     asyncio.run(main())
+    # The SDK's own threads may still call into Python: one that does while the interpreter is taken down aborts the process.
+    sys.stdout.flush()
+    os._exit(0)

@@ -332,16 +332,14 @@ fn a_call_ends_with_its_dispatch_its_room_its_agent_or_its_server_and_is_told_so
     assert_eq!(callers[1]["disconnected"], "ROOM_DELETED", "{}", callers[1]);
     for (caller, status, words) in [
         (&callers[0], "cancelled", ""),
-        // What the server says first, that the room or that the job is over, decides.
-        (&callers[1], "", ""),
+        (&callers[1], "success", ""),
         (&callers[2], "failed", "the desk fell over"),
         (&callers[3], "success", ""),
         (&callers[4], "failed", "host_grants"),
     ] {
         let room = caller["room"].as_str().expect("a room");
         let ended = exchange.ended(room)["payload"].clone();
-        let is_so = if status.is_empty() { ended["status"] != "failed" } else { ended["status"] == status };
-        assert!(is_so, "{room}: {ended}\n{}", exchange.log());
+        assert_eq!(ended["status"], status, "{room}: {ended}\n{}", exchange.log());
         assert!(ended["error"].as_str().unwrap_or_default().contains(words), "{room}: {ended}");
         if room != "closed" {
             assert!(caller["agent_left_ms"].is_u64(), "the agent stayed: {caller}");

@@ -141,9 +141,8 @@ fn the_page_leads_from_nothing_to_a_call_that_is_answered() {
         panic!("three commands");
     };
     assert!(newcomer.run(status).contains("dispatchable"));
-    // Its exit code says whether anything speaks against an agent: here the room has a dispatch for nobody's name, too.
-    let output = newcomer.typed(check).output().expect("run a command of the page");
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(said.contains("for acme-corp as support") && [Some(0), Some(6)].contains(&output.status.code()), "{said}");
+    // Nothing speaks against an agent, or it would fail: the room's other dispatch, for nobody's name, does not.
+    let said = newcomer.run(check);
+    assert!(said.contains("for acme-corp as support"), "{said}");
     newcomer.run(simulate);
 }

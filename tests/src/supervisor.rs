@@ -13,6 +13,7 @@ use std::process::{Child, Command, Output, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::processes::tree;
 use crate::product::binary;
 use crate::wait::until;
 
@@ -291,18 +292,7 @@ impl Running {
 
     /// Pids of every process below the supervisor.
     pub fn descendants(&self) -> Vec<u32> {
-        let mut found = Vec::new();
-        let mut look_at = vec![self.pid()];
-        while let Some(pid) = look_at.pop() {
-            let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { continue };
-            for task in tasks.flatten() {
-                let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
-                look_at.extend(children.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
-            }
-            found.push(pid);
-        }
-        found.retain(|pid| *pid != self.pid());
-        found
+        tree(self.pid()).into_iter().filter(|pid| *pid != self.pid()).collect()
     }
 
     /// Sends a signal to the supervisor.

@@ -10,6 +10,7 @@
 //! ```
 
 pub mod agent;
+mod attached;
 pub mod client;
 pub mod config;
 pub mod findings;

@@ -16,8 +16,8 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
+use super::attached::attached;
 use super::client::Client;
-use crate::sys::parent;
 
 /// Longest path of the temporary directory's parent, in bytes: a socket's path may have 107.
 const PARENT_BYTES_MAX: usize = 64;
@@ -224,30 +224,22 @@ impl Stage {
     }
 }
 
-/// Starts the supervisor with nothing of our environment but `PATH`, in a process group of its own, so that Ctrl-C
-/// reaches only the demo. It ends with the demo, whatever ends that: spawned from the main thread, which stays to the
-/// end.
+/// Starts the supervisor with nothing of our environment but `PATH`.
 fn start(executable: &Path, dir: &Path, run: &Path) -> Result<Child, StageError> {
     let log_path = dir.join("supervisor.log");
     let log = fs::File::create(&log_path).map_err(file_error("create", &log_path))?;
     let log_too = log.try_clone().map_err(file_error("share", &log_path))?;
     let path: Option<OsString> = std::env::var_os("PATH");
     let mut command = Command::new(executable);
-    command
+    attached(&mut command, dir)
         .arg("run")
         .arg("--config")
         .arg(dir.join(CONFIG_FILE))
         .arg("--control-socket")
         .arg(run.join("control.sock"))
-        .env_clear()
         .envs(path.map(|path| ("PATH", path)))
-        .current_dir(dir)
-        .stdin(Stdio::null())
         .stdout(log_too)
-        .stderr(log)
-        .process_group(0)
-        .kill_on_drop(true);
-    parent::terminate_with_us(command.as_std_mut());
+        .stderr(log);
     command.spawn().map_err(file_error("start", executable))
 }
 

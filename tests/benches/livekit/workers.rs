@@ -9,6 +9,7 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use openrtc_tests::livekit_server::{KEY, LivekitServer, SECRET};
+use openrtc_tests::processes::tree;
 use openrtc_tests::python::{self, Venv};
 use openrtc_tests::{Running, Setup, until};
 use rustix::process::{Pid, Signal, kill_process};
@@ -286,21 +287,6 @@ fn unix_ms(text: &str) -> Option<f64> {
 
 fn read(path: &Path) -> String {
     String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
-}
-
-/// A process and all below it.
-fn tree(pid: u32) -> Vec<u32> {
-    let mut found = Vec::new();
-    let mut look_at = vec![pid];
-    while let Some(pid) = look_at.pop() {
-        let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { continue };
-        for task in tasks.flatten() {
-            let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
-            look_at.extend(children.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
-        }
-        found.push(pid);
-    }
-    found
 }
 
 /// Of a process and of its children that were waited for.

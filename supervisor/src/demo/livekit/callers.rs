@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
+use super::super::attached::attached;
 use super::config::{AGENT, CALLER, RECORDING};
 use super::server::{KEY, SECRET};
-use crate::sys::parent;
 
 /// What they may take beyond their calls: imports, joining and leaving.
 const SLACK: Duration = Duration::from_secs(60);
@@ -115,22 +115,16 @@ pub async fn call(python: &Path, dir: &Path, url: &str, calls: &[Call]) -> Resul
     };
     let own: Value = calls.iter().map(Call::json).collect();
     let mut command = Command::new(python);
-    command
+    attached(&mut command, dir)
         .args(["-I", "-B"])
         .arg(dir.join(CALLER))
         .args(["--url", url, "--pause-ms", &PAUSE_MS.to_string(), "--wav"])
         .arg(RECORDING.file(dir))
         .args(["--callers", &own.to_string()])
-        .env_clear()
         .env("LIVEKIT_API_KEY", KEY)
         .env("LIVEKIT_API_SECRET", SECRET)
-        .current_dir(dir)
-        .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(fs::File::create(&log).map_err(CallersError::Start)?)
-        .process_group(0)
-        .kill_on_drop(true);
-    parent::terminate_with_us(command.as_std_mut());
+        .stderr(fs::File::create(&log).map_err(CallersError::Start)?);
     let child = command.spawn().map_err(CallersError::Start)?;
     let longest = calls.iter().map(|call| call.seconds).fold(0.0, f64::max);
     let patience = Duration::from_secs_f64(longest) + SLACK;

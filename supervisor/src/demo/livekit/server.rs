@@ -6,14 +6,14 @@ use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
-use crate::sys::parent;
+use super::super::attached::attached;
 
 /// The key of `--dev`.
 pub const KEY: &str = "devkey";
@@ -100,16 +100,10 @@ impl Server {
         let log = fs::File::create(&path).map_err(prepare("create the LiveKit server's log"))?;
         let log_too = log.try_clone().map_err(prepare("share the LiveKit server's log"))?;
         let mut command = Command::new(program);
-        command
+        attached(&mut command, dir)
             .args(["--dev", "--bind", "127.0.0.1", "--node-ip", "127.0.0.1", "--config-body", &config])
-            .env_clear()
-            .current_dir(dir)
-            .stdin(Stdio::null())
             .stdout(log_too)
-            .stderr(log)
-            .process_group(0)
-            .kill_on_drop(true);
-        parent::terminate_with_us(command.as_std_mut());
+            .stderr(log);
         let spawned = command.spawn();
         let child = spawned.map_err(|source| ServerError::Start { program: program.to_owned(), source })?;
         Ok(Self { child, log: path, port })

@@ -80,7 +80,7 @@ pub enum OperatorFault {
 }
 
 impl Livekit {
-    /// Has the server offer us a job of this room; tells what became of it once it ours, refused or lapsed.
+    /// Has the server offer us a job of this room; tells what became of it once it is ours, refused or lapsed.
     pub async fn simulate(&self, request: api::SimulateRequest) -> Result<api::LivekitOffer, OperatorFault> {
         let api::SimulateRequest { room, tenant, agent_name } = request;
         is_room(&room)?;
