@@ -5,11 +5,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::bounds::{
-    ANSWER_WITHIN, ASSIGN_WITHIN, END_AFTER_ASSIGNMENT, LEAVING_MAX, OFFERS_MAX, REPORT_APART, REPORT_EVERY,
-    STABLE_AFTER,
-};
-use crate::worker::event::{Declined, Simulation};
+use crate::bounds::{LEAVING_MAX, REPORT_APART, REPORT_EVERY, STABLE_AFTER};
 use crate::worker::view::NotDispatchable;
 
 #[test]

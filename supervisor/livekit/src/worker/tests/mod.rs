@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::*;
+use crate::bounds::END_AFTER_ASSIGNMENT;
 use crate::message::ServerMessage;
 use crate::proto::{JobStatus, WorkerStatus};
 use crate::token::Token;

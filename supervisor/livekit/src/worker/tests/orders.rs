@@ -8,12 +8,6 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::bounds::{
-    ANSWER_WITHIN, ASSIGN_WITHIN, END_AFTER_ASSIGNMENT, LEAVING_MAX, OFFERS_MAX, REPORT_APART, REPORT_EVERY,
-    STABLE_AFTER,
-};
-use crate::worker::event::{Declined, Simulation};
-use crate::worker::view::NotDispatchable;
 
 /// One step of the world.
 #[derive(Debug, Clone)]
