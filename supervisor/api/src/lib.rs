@@ -38,7 +38,7 @@ pub use observer::Observer;
 pub use problem::Problem;
 pub use session::{EndedSession, Session, SessionList, SessionRow, SessionUsage};
 pub use snapshot::{ResidentSet, Snapshot, Zygote};
-pub use tenant::Tenant;
+pub use tenant::{Tenant, TenantKilled};
 pub use wall::{Strength, WallRow};
 pub use worker::{System, TopLine, Worker};
 

@@ -145,7 +145,7 @@ pub enum Command {
     /// Sessions: list, show, end
     #[command(subcommand)]
     Session(session::Command),
-    /// Host processes: list, show, kill
+    /// Host processes: list, show, recycle, kill
     #[command(subcommand)]
     Host(host::Command),
     /// Tenants: list, show, suspend, resume, drain

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::routing::{MethodRouter, get, post};
 use openrtc_control_api::{
     Agent, Breaker, DispatchRequest, DispatchResponse, DoctorReport, DrainStatus, Host, HostGone, Livekit,
-    LivekitCheck, LivekitOffer, Session, SessionList, SimulateRequest, Snapshot, Tenant, TokenRequest, TokenResponse,
+    LivekitCheck, LivekitOffer, Session, SessionList, SimulateRequest, Snapshot, Tenant, TenantKilled, TokenRequest, TokenResponse,
     TripBreaker,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -106,6 +106,8 @@ fn ordering() -> Vec<Route> {
         Route::post::<Session>("/sessions/{id}/end", "End a session", || post(session::end))
             .query::<session::WaitQuery>(),
         Route::post::<HostGone>("/hosts/{id}/kill", "Kill a host's process tree", || post(host::kill)),
+        Route::post::<Host>("/hosts/{id}/recycle", "Give new sessions another host", || post(host::recycle)),
+        Route::post::<TenantKilled>("/tenants/{id}/kill", "Kill every host of a tenant", || post(tenant::kill)),
         Route::post::<Tenant>("/tenants/{id}/suspend", "Refuse new sessions of a tenant", || post(tenant::suspend)),
         Route::post::<Tenant>("/tenants/{id}/resume", "Take them again", || post(tenant::resume)),
         Route::post::<Tenant>("/tenants/{id}/drain", "Let a tenant's sessions end", || post(tenant::drain)),
