@@ -3,7 +3,7 @@
 //! Owns: the queue and the questions that ride on it. Never: decides.
 
 use openrtc_ipc::SessionId;
-use openrtc_policy::{Answer, Dispatch, DispatchId, Event, HostEvent, OperatorEvent, Policy};
+use openrtc_policy::{Answer, Dispatch, DispatchId, Event, HostEvent, OperatorEvent, Policy, Rules};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::host::order::Recordings;
@@ -75,6 +75,11 @@ impl Handle {
     /// Gives an operator's order.
     pub async fn operator(&self, order: OperatorEvent) -> Result<(), Stopping> {
         self.send(Input::Event(Event::Operator(order))).await
+    }
+
+    /// Puts other rules in force.
+    pub async fn rules(&self, rules: Rules) -> Result<(), Stopping> {
+        self.send(Input::Event(Event::RulesChanged(Box::new(rules)))).await
     }
 
     /// Tells what happened to a host.

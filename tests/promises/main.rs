@@ -14,6 +14,8 @@ mod equals;
 mod escape;
 mod events;
 mod examples;
+mod lasting;
+mod lasting_files;
 mod livekit;
 mod livekit_calls;
 mod livekit_command;

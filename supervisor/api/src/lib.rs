@@ -8,6 +8,7 @@
 
 pub mod agent;
 pub mod breaker;
+pub mod change;
 pub mod config;
 pub mod dispatch;
 pub mod doctor;
@@ -25,6 +26,7 @@ pub mod worker;
 
 pub use agent::Agent;
 pub use breaker::{Breaker, TripBreaker};
+pub use change::{ChangeStatus, KeyRotation, Order, Reload, ResetTenant, RotatedKey, SetTenant};
 pub use config::{ConfigCheck, ConfigFault};
 pub use dispatch::{Admitted, DispatchRequest, DispatchResponse};
 pub use doctor::{DoctorReport, Finding};

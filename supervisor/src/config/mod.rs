@@ -17,6 +17,7 @@ mod hosts;
 pub mod livekit;
 mod load;
 mod observers;
+pub mod orders;
 mod overrides;
 pub mod paths;
 pub mod plugins;
@@ -24,6 +25,7 @@ mod programs;
 mod providers;
 mod python;
 mod reference;
+mod reload;
 mod routing;
 mod runtimes;
 mod section;
@@ -62,6 +64,7 @@ pub use wall::{CgroupMode, CgroupSettings, UidSettings};
 
 use agents::Awaited;
 use providers::ApiKeys;
+use reload::Registered;
 use section::Spot;
 use tree::Origin;
 use walls::WallLayer;
@@ -110,6 +113,7 @@ pub struct Config {
     keys_here: BTreeMap<String, String>,
     origin: Origin,
     awaited: Awaited,
+    registered: Registered,
 }
 
 /// The variables of the supervisor's environment that references name. Shows names only.

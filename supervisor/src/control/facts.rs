@@ -9,6 +9,7 @@ use openrtc_ipc::{HostId, SessionId};
 
 use super::view::{HostView, PolicyView, SessionView};
 use super::world::{World, now_unix_ms};
+use crate::changes::Shown;
 use crate::host::HostRecord;
 use crate::ledger::{EndedSession, LiveSession};
 use crate::sources::Stopping;
@@ -37,6 +38,8 @@ pub(super) struct Facts {
     on_host: BTreeMap<HostId, Vec<SessionId>>,
     /// Where a host stands among those of the view.
     at: BTreeMap<HostId, usize>,
+    /// Operators' orders.
+    pub(super) orders: Arc<Shown>,
     /// Oldest first.
     pub(super) ended: Vec<Arc<EndedSession>>,
 }
@@ -53,6 +56,7 @@ impl Facts {
             live: world.ledger.all_live().into_iter().map(|live| (live.info.session, live)).collect(),
             on_host: BTreeMap::new(),
             at: BTreeMap::new(),
+            orders: world.orders(),
             ended: world.ledger.all_ended(),
         };
         let mut on_host = BTreeMap::<HostId, Vec<SessionId>>::new();

@@ -5,6 +5,7 @@
 
 mod agent;
 mod breaker;
+mod change;
 mod dispatch;
 mod doctor;
 mod drain;

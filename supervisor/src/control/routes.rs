@@ -5,14 +5,16 @@
 use axum::Router;
 use axum::routing::{MethodRouter, get, post};
 use openrtc_control_api::{
-    Agent, Breaker, DispatchRequest, DispatchResponse, DoctorReport, DrainStatus, Host, HostGone, Livekit,
-    LivekitCheck, LivekitOffer, Session, SessionList, SimulateRequest, Snapshot, Tenant, TenantKilled, TokenRequest, TokenResponse,
-    TripBreaker,
+    Agent, Breaker, ChangeStatus, DispatchRequest, DispatchResponse, DoctorReport, DrainStatus, Host, HostGone,
+    KeyRotation, Livekit, LivekitCheck, LivekitOffer, Reload, ResetTenant, Session, SessionList, SetTenant,
+    SimulateRequest, Snapshot, Tenant, TenantKilled, TokenRequest, TokenResponse, TripBreaker,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::world::World;
-use super::{agent, breaker, dispatch, doctor, drain, events, host, livekit, openapi, session, snapshot, tenant};
+use super::{
+    agent, breaker, change, dispatch, doctor, drain, events, host, livekit, openapi, session, snapshot, tenant,
+};
 
 type Shape = fn(&mut SchemaGenerator) -> Schema;
 
@@ -108,8 +110,18 @@ fn ordering() -> Vec<Route> {
         Route::post::<HostGone>("/hosts/{id}/kill", "Kill a host's process tree", || post(host::kill)),
         Route::post::<Host>("/hosts/{id}/recycle", "Give new sessions another host", || post(host::recycle)),
         Route::post::<TenantKilled>("/tenants/{id}/kill", "Kill every host of a tenant", || post(tenant::kill)),
-        Route::post::<Tenant>("/tenants/{id}/suspend", "Refuse new sessions of a tenant", || post(tenant::suspend)),
-        Route::post::<Tenant>("/tenants/{id}/resume", "Take them again", || post(tenant::resume)),
+        Route::post::<Tenant>("/tenants/{id}/suspend", "Refuse new sessions of a tenant", || post(change::suspend))
+            .body::<ChangeStatus>(),
+        Route::post::<Tenant>("/tenants/{id}/resume", "Take them again", || post(change::resume))
+            .body::<ChangeStatus>(),
+        Route::post::<Tenant>("/tenants/{id}/set", "Change a tenant until it is reset", || post(change::set))
+            .body::<SetTenant>(),
+        Route::post::<Tenant>("/tenants/{id}/reset", "Let the configuration hold again", || post(change::reset))
+            .body::<ResetTenant>(),
+        Route::post::<KeyRotation>("/tenants/{id}/rotate-key", "Resolve a tenant's keys anew", || {
+            post(change::rotate_key)
+        }),
+        Route::post::<Reload>("/reload", "Read the configuration anew", || post(change::reload)),
         Route::post::<Tenant>("/tenants/{id}/drain", "Let a tenant's sessions end", || post(tenant::drain)),
         Route::post::<Breaker>("/breakers/{id}/reset", "Close a tenant's breaker", || post(breaker::reset)),
         Route::post::<Breaker>("/breakers/{id}/trip", "Open a tenant's breaker", || post(breaker::trip))

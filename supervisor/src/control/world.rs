@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use axum::http::StatusCode;
 use openrtc_control_api::DoctorReport;
 use openrtc_ipc::{SessionId, TenantId};
 use openrtc_policy::OperatorEvent;
@@ -15,6 +16,7 @@ use super::machine::Machine;
 use super::refusal::Refusal;
 use super::view::PolicyView;
 use crate::audit::Audit;
+use crate::changes::{Changes, Shown};
 use crate::dispatch::livekit::Livekit;
 use crate::host::Registry;
 use crate::ledger::{EndedSession, Ledger};
@@ -57,6 +59,7 @@ pub struct World {
     spawner: Option<Spawner>,
     livekit: Option<Livekit>,
     pub(super) audit: Audit,
+    changes: Option<Changes>,
     read: fn(&Policy) -> PolicyView,
 }
 
@@ -77,6 +80,7 @@ impl World {
             spawner: None,
             livekit: None,
             audit: Audit::default(),
+            changes: None,
             read: PolicyView::of,
         }
     }
@@ -97,6 +101,23 @@ impl World {
     #[must_use]
     pub fn with_audit(self, audit: Audit) -> Self {
         Self { audit, ..self }
+    }
+
+    /// The same world, with the way to change what is in force.
+    #[must_use]
+    pub fn with_changes(self, changes: Changes) -> Self {
+        Self { changes: Some(changes), ..self }
+    }
+
+    /// The way to change what is in force.
+    pub(super) fn changes(&self) -> Result<&Changes, Refusal> {
+        let none = || Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "nothing can be changed here");
+        self.changes.as_ref().ok_or_else(none)
+    }
+
+    /// Operators' orders.
+    pub(super) fn orders(&self) -> Arc<Shown> {
+        self.changes.as_ref().map(Changes::shown).unwrap_or_default()
     }
 
     /// The same world, with the ring that readers of events read.

@@ -31,8 +31,9 @@ use openrtc_livekit::{
 pub use calls::{Assigned, Calls};
 pub use operator::OperatorFault;
 
+use crate::config::Livekit as Settings;
 use crate::config::livekit::JobType;
-use crate::config::{Config, Livekit as Settings};
+use crate::host::HostContext;
 use crate::sources::Handle;
 use desk::{Desk, Office};
 
@@ -63,7 +64,7 @@ struct Worker {
 }
 
 struct Shared {
-    config: Arc<Config>,
+    context: Arc<HostContext>,
     settings: Settings,
     office: Arc<Office>,
     workers: Vec<Worker>,
@@ -78,7 +79,7 @@ pub struct Livekit {
 impl Livekit {
     /// Connects, for ever. Needs a tokio runtime.
     pub fn start(
-        config: Arc<Config>,
+        context: Arc<HostContext>,
         settings: Settings,
         key: ApiKey,
         handle: Handle,
@@ -126,7 +127,7 @@ impl Livekit {
             tokio::spawn(desk.run(notices));
             workers.push(Worker { client, agent_name, job_type });
         }
-        Ok(Self { shared: Arc::new(Shared { config, settings, office, workers }) })
+        Ok(Self { shared: Arc::new(Shared { context, settings, office, workers }) })
     }
 
     /// Says what is left to say, and goodbye.

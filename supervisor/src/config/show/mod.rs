@@ -21,6 +21,8 @@ use super::variables::{Variable, Variables};
 use super::{CgroupMode, Config, SharedKeys};
 use crate::telemetry::Format;
 
+pub(super) use runtimes::same as same_runtime;
+
 impl Config {
     /// The configuration in force, as TOML.
     pub fn redacted_toml(&self) -> String {
