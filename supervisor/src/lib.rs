@@ -27,6 +27,7 @@ pub mod effects;
 pub mod host;
 pub mod ledger;
 pub mod observer;
+pub mod preflight;
 pub mod run;
 pub mod secrets;
 pub mod shutdown;

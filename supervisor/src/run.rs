@@ -2,6 +2,7 @@
 //!
 //! Owns: the order of starting and of finishing, and the start-up report. Never: decides.
 
+mod notify;
 mod report;
 
 use std::fs::Permissions;
@@ -17,6 +18,7 @@ use rustix::process::DumpableBehavior;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
+use notify::Manager;
 use report::{demand_walls, tell_ready, tell_start};
 
 use crate::audit::{Audit, AuditError};
@@ -30,6 +32,7 @@ use crate::host::probe::{self, ProbeFault};
 use crate::host::{HostContext, Registry, chain, tree, work_dir};
 use crate::ledger::Ledger;
 use crate::observer::{EventStream, Fanout, JsonlObserver, LogObserver, MetricsJsonlObserver, Timeouts, Told};
+use crate::preflight::Preflight;
 use crate::secrets::{SecretFault, Vault};
 use crate::shutdown::Signals;
 use crate::sources::Handle;
@@ -140,6 +143,7 @@ pub fn run(config: Config, program: HostProgram) -> Result<(), RunError> {
 
 async fn serve(config: Config, spawner: Spawner) -> Result<(), RunError> {
     let signals = Signals::listen().map_err(RunError::Process)?;
+    let manager = Manager::find();
     let mut control = Control::open(&sockets(&config))?;
     let now = answer_probes(&mut control);
     let work_root = config.supervisor.state_dir.join("hosts");
@@ -181,6 +185,7 @@ async fn serve(config: Config, spawner: Spawner) -> Result<(), RunError> {
         .with_audit(audit.clone())
         .with_events(events);
     let calls = Calls::default();
+    let (asked, end) = (handle.clone(), Duration::from_millis(rules.drain_timeout_ms + rules.terminate_grace_ms));
     let livekit = livekit(&context, &config, handle, &calls)?;
     let world = world.with_livekit(livekit.clone());
     now.send_replace(Some(world.clone()));
@@ -191,7 +196,11 @@ async fn serve(config: Config, spawner: Spawner) -> Result<(), RunError> {
         // A word and a dropped sender both mean stop.
         let _ = stopped.await;
     }));
+    manager.ready();
+    let telling = tokio::spawn(manager.tell_on(asked, end));
     driver::drive(Policy::new(rules, run), queue, clock, effects).await;
+    // It ends by itself once nobody answers it.
+    let _ = timeout(FLUSH_LIMIT, telling).await;
     listening.abort();
     if let Some(livekit) = livekit {
         livekit.shutdown().await;
@@ -322,6 +331,7 @@ fn about(config: &Config, doctor: DoctorReport) -> About {
         slow_session_threshold_ms: config.liveness.slow_session_threshold_ms,
         kill_wait_ms: KILL_WAIT_MS,
         doctor,
+        preflight: Preflight::of(config),
     }
 }
 

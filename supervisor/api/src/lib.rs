@@ -27,7 +27,7 @@ pub use agent::Agent;
 pub use breaker::{Breaker, TripBreaker};
 pub use config::{ConfigCheck, ConfigFault};
 pub use dispatch::{Admitted, DispatchRequest, DispatchResponse};
-pub use doctor::{DoctorReport, Finding};
+pub use doctor::{DoctorReport, Finding, Verdict};
 pub use drain::DrainStatus;
 pub use health::{Readiness, Unready, WorkerInfo};
 pub use host::{Host, HostGone};

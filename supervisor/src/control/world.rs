@@ -19,6 +19,7 @@ use crate::dispatch::livekit::Livekit;
 use crate::host::Registry;
 use crate::ledger::{EndedSession, Ledger};
 use crate::observer::{EventStream, Fanout};
+use crate::preflight::Preflight;
 use crate::sources::{Handle, Stopping};
 use crate::spawn::{Spawner, ZygoteRow};
 use openrtc_policy::Policy;
@@ -39,6 +40,8 @@ pub struct About {
     pub kill_wait_ms: u64,
     /// The start-up report.
     pub doctor: DoctorReport,
+    /// What else to look at when asked.
+    pub preflight: Preflight,
 }
 
 /// The state of every route. Clones share everything.
