@@ -298,7 +298,7 @@ impl Policy {
 
 impl Rules {
     /// Whether the tenant may use the agent.
-    pub(crate) fn allows(&self, tenant: &TenantId, agent: &AgentName) -> bool {
+    pub fn allows(&self, tenant: &TenantId, agent: &AgentName) -> bool {
         self.allowed_agents(tenant).is_none_or(|allowed| allowed.contains(agent))
     }
 

@@ -55,6 +55,7 @@ pub use providers::{INFERENCE, Provider, Providers};
 pub use python::{LoadApp, Preload, PythonRuntime};
 pub use reference::SecretRef;
 pub use runtimes::{Agent, COMMAND_RUNTIME, Runtime, RuntimeKind};
+pub use show::Setting;
 pub use supervisor::{Group, SharedKeys, Supervisor};
 pub use tenants::Tenant;
 pub use variables::{PROGRAM_PATH, Variable};
