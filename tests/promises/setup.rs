@@ -189,6 +189,7 @@ fn doctor_names_a_stale_socket_and_asks_the_supervisor_that_runs() {
     let running = Setup::new(&crate::config("")).start();
     let (report, code) = running.json(&["doctor"]);
     assert_eq!((code, report["pid"].as_u64()), (0, Some(u64::from(running.pid()))), "{report}");
-    let names: Vec<&str> = report["findings"].as_array().expect("findings").iter().filter_map(|it| it["name"].as_str()).collect();
+    let names: Vec<&str> =
+        report["findings"].as_array().expect("findings").iter().filter_map(|it| it["name"].as_str()).collect();
     assert!(["zygote", "kernel", "state_dir", "open_files"].iter().all(|name| names.contains(name)), "{names:?}");
 }
