@@ -148,7 +148,7 @@ pub enum Command {
     /// Sessions: list, show, end
     #[command(subcommand)]
     Session(session::Command),
-    /// Host processes: list, show, kill
+    /// Host processes: list, show, recycle, kill
     #[command(subcommand)]
     Host(host::Command),
     /// Tenants: list, show, health, verify, bundle, suspend, resume, drain
