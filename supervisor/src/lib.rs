@@ -26,6 +26,7 @@ pub mod driver;
 pub mod effects;
 pub mod host;
 pub mod ledger;
+pub mod metrics;
 pub mod observer;
 pub mod preflight;
 pub mod run;

@@ -307,6 +307,7 @@ fn sockets(config: &Config) -> control::Settings {
         group: config.supervisor.control_group.as_ref().map(|group| group.gid),
         listen: config.supervisor.control_listen,
         health: config.supervisor.health_listen,
+        health_metrics: config.metrics.without_token,
     }
 }
 
@@ -362,6 +363,7 @@ fn observers(config: &Config) -> Result<Fanout, RunError> {
     let ms = Duration::from_millis;
     let timeouts = Timeouts { start: ms(config.observers.start_timeout_ms), end: ms(config.observers.end_timeout_ms) };
     let fanout = Fanout::new(timeouts.within(ms(config.rules.drain_timeout_ms)));
+    fanout.metrics().admit(std::iter::once(&config.rules.default_tenant).chain(config.tenants.keys()));
     fanout.add(LogObserver)?;
     if let Some(path) = &config.observers.jsonl {
         fanout.add(JsonlObserver::open(path.clone())?)?;

@@ -57,7 +57,7 @@ fn the_unit_is_one_that_systemd_takes() {
 #[test]
 fn the_manager_is_told_when_it_is_ready_how_it_goes_and_that_it_stops() {
     let setup = Setup::new(&crate::config("[tenants.acme]\n"));
-    let mut manager = Manager::at(&setup);
+    let manager = Manager::at(&setup);
     let socket = setup.dir().join("notify");
     let mut running = setup.env("NOTIFY_SOCKET", socket).env("WATCHDOG_USEC", "600000").start();
     manager.hear("READY=1");

@@ -140,6 +140,11 @@ impl SupervisorFile {
         }
     }
 
+    /// Whether probes have a port of their own.
+    pub(super) fn has_health_port(&self) -> bool {
+        self.health_listen.is_some()
+    }
+
     /// Finds the directories and names the sockets.
     pub(super) fn places(&self, environment: &Environment, origin: &Origin, faults: &mut Faults) -> Supervisor {
         let root = paths::is_root();

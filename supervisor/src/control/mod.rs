@@ -16,6 +16,7 @@ mod listen;
 mod livekit;
 mod lock;
 mod machine;
+mod metrics;
 mod openapi;
 mod peer;
 mod private_dir;
@@ -34,6 +35,7 @@ mod world;
 
 pub use health::HealthServer;
 pub use lock::{LockError, RuntimeDir};
+pub use metrics::metrics;
 pub use openapi::openapi;
 pub use peer::{Peer, Standing};
 pub use private_dir::{DirError, PrivateDir};

@@ -40,7 +40,7 @@ pub mod log;
 pub mod metrics_jsonl;
 mod row;
 pub mod stream;
-mod words;
+pub(crate) mod words;
 
 pub use fanout::{Fanout, ObserverTally, Timeouts};
 pub use jsonl::JsonlObserver;

@@ -54,6 +54,7 @@ pub(crate) fn settings(home: &tempfile::TempDir) -> Settings {
         group: None,
         listen: None,
         health: None,
+        health_metrics: false,
     }
 }
 
