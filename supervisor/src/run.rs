@@ -2,6 +2,7 @@
 //!
 //! Owns: the order of starting and of finishing, and the start-up report. Never: decides.
 
+mod notify;
 mod report;
 
 use std::fs::Permissions;
@@ -17,6 +18,7 @@ use rustix::process::DumpableBehavior;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
+use notify::Manager;
 use report::{demand_walls, tell_orders, tell_ready, tell_start};
 
 use crate::audit::{Audit, AuditError};
@@ -30,7 +32,10 @@ use crate::host::morgue::Morgue;
 use crate::host::probe::{self, ProbeFault};
 use crate::host::{HostContext, InForce, Registry, tree, work_dir};
 use crate::ledger::Ledger;
-use crate::observer::{EventStream, Fanout, JsonlObserver, LogObserver, MetricsJsonlObserver, Timeouts, Told};
+use crate::observer::{
+    EventStream, Fanout, JsonlObserver, LogObserver, MetricsJsonlObserver, RecentLines, Timeouts, Told,
+};
+use crate::preflight::Preflight;
 use crate::secrets::{SecretFault, Vault, run_program};
 use crate::shutdown::Signals;
 use crate::sources::Handle;
@@ -142,6 +147,7 @@ pub fn run(config: Config, program: HostProgram, reread: Reread) -> Result<(), R
 
 async fn serve(file: Config, spawner: Spawner, reread: Reread) -> Result<(), RunError> {
     let signals = Signals::listen().map_err(RunError::Process)?;
+    let manager = Manager::find();
     let mut control = Control::open(&sockets(&file))?;
     let now = answer_probes(&mut control);
     let work_root = file.supervisor.state_dir.join("hosts");
@@ -160,7 +166,8 @@ async fn serve(file: Config, spawner: Spawner, reread: Reread) -> Result<(), Run
     admit_remote(&mut control, &vault, &config)?;
     let clock = Clock::start();
     let run = random_run();
-    let (fanout, events) = all_observers(&config, run)?;
+    let recent = RecentLines::default();
+    let (fanout, events) = all_observers(&config, run, &recent)?;
     let (handle, queue) = Handle::new();
     let audit = Audit::start(&config, &vault, &fanout)?;
     let changes = Arc::new(OnceLock::new());
@@ -191,8 +198,11 @@ async fn serve(file: Config, spawner: Spawner, reread: Reread) -> Result<(), Run
         .with_spawner(context.spawner.clone())
         .with_audit(audit.clone())
         .with_changes(changes)
+        .with_context(Arc::clone(&context))
+        .with_recent(recent)
         .with_events(events);
     let calls = Calls::default();
+    let (asked, end) = (handle.clone(), Duration::from_millis(rules.drain_timeout_ms + rules.terminate_grace_ms));
     let livekit = livekit(&context, &config, handle, &calls)?;
     let world = world.with_livekit(livekit.clone());
     now.send_replace(Some(world.clone()));
@@ -203,7 +213,11 @@ async fn serve(file: Config, spawner: Spawner, reread: Reread) -> Result<(), Run
         // A word and a dropped sender both mean stop.
         let _ = stopped.await;
     }));
+    manager.ready();
+    let telling = tokio::spawn(manager.tell_on(asked, end));
     driver::drive(policy(rules, run, &standing), queue, clock, effects).await;
+    // It ends by itself once nobody answers it.
+    let _ = timeout(FLUSH_LIMIT, telling).await;
     listening.abort();
     if let Some(livekit) = livekit {
         livekit.shutdown().await;
@@ -249,8 +263,8 @@ async fn flush(fanout: &Fanout) {
 }
 
 /// The observers of a configuration, and the ring that readers of events read.
-fn all_observers(config: &Config, run: u32) -> Result<(Fanout, EventStream), RunError> {
-    let (fanout, events) = (observers(config)?, EventStream::new(run));
+fn all_observers(config: &Config, run: u32, recent: &RecentLines) -> Result<(Fanout, EventStream), RunError> {
+    let (fanout, events) = (observers(config, recent)?, EventStream::new(run));
     fanout.add(events.observer())?;
     Ok((fanout, events))
 }
@@ -321,6 +335,7 @@ fn sockets(config: &Config) -> control::Settings {
         group: config.supervisor.control_group.as_ref().map(|group| group.gid),
         listen: config.supervisor.control_listen,
         health: config.supervisor.health_listen,
+        health_metrics: config.metrics.without_token,
     }
 }
 
@@ -345,6 +360,7 @@ fn about(config: &Config, doctor: DoctorReport) -> About {
         slow_session_threshold_ms: config.liveness.slow_session_threshold_ms,
         kill_wait_ms: KILL_WAIT_MS,
         doctor,
+        preflight: Preflight::of(config),
     }
 }
 
@@ -361,11 +377,12 @@ fn make_work_root(state_dir: &Path, work_root: &Path) -> Result<(), RunError> {
     Ok(())
 }
 
-fn observers(config: &Config) -> Result<Fanout, RunError> {
+fn observers(config: &Config, recent: &RecentLines) -> Result<Fanout, RunError> {
     let ms = Duration::from_millis;
     let timeouts = Timeouts { start: ms(config.observers.start_timeout_ms), end: ms(config.observers.end_timeout_ms) };
     let fanout = Fanout::new(timeouts.within(ms(config.rules.drain_timeout_ms)));
-    fanout.add(LogObserver)?;
+    fanout.metrics().admit(std::iter::once(&config.rules.default_tenant).chain(config.tenants.keys()));
+    fanout.add(recent.following(LogObserver))?;
     if let Some(path) = &config.observers.jsonl {
         fanout.add(JsonlObserver::open(path.clone())?)?;
     }

@@ -1,6 +1,7 @@
 //! What the product promises, one promise a file, each shown on the running binary.
 
 mod admission;
+mod answers;
 mod audit;
 mod breaker;
 mod caps;
@@ -14,6 +15,7 @@ mod equals;
 mod escape;
 mod events;
 mod examples;
+mod full_disk;
 mod lasting;
 mod lasting_files;
 mod livekit;
@@ -28,7 +30,10 @@ mod python_faults;
 mod python_parity;
 mod python_walls;
 mod secrets;
+mod setup;
+mod systemd;
 mod tagging;
+mod tenant_answers;
 mod top;
 mod walls;
 

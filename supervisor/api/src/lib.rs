@@ -6,13 +6,16 @@
 //! Ids travel as text (`s-1a2b3c4d-17`, `h3.1`), times as milliseconds since 1970, durations and sizes with their unit
 //! in the name. Readers must ignore fields they do not know; requests refuse them.
 
+pub mod admission;
 pub mod agent;
 pub mod breaker;
+pub mod bundle;
 pub mod change;
 pub mod config;
 pub mod dispatch;
 pub mod doctor;
 pub mod drain;
+pub mod effective;
 pub mod health;
 pub mod host;
 pub mod livekit;
@@ -21,16 +24,21 @@ pub mod problem;
 pub mod session;
 pub mod snapshot;
 pub mod tenant;
+pub mod tenant_health;
+pub mod verification;
 pub mod wall;
 pub mod worker;
 
+pub use admission::{AdmissionQuestion, AdmissionStep, AdmissionTrace, Expected};
 pub use agent::Agent;
 pub use breaker::{Breaker, TripBreaker};
+pub use bundle::{LeftOut, TenantBundle};
 pub use change::{ChangeStatus, KeyRotation, Order, Reload, ResetTenant, RotatedKey, SetTenant};
 pub use config::{ConfigCheck, ConfigFault};
 pub use dispatch::{Admitted, DispatchRequest, DispatchResponse};
-pub use doctor::{DoctorReport, Finding};
+pub use doctor::{DoctorReport, Finding, Verdict};
 pub use drain::DrainStatus;
+pub use effective::{EffectiveSetting, EffectiveTenant};
 pub use health::{Readiness, Unready, WorkerInfo};
 pub use host::{Host, HostGone};
 pub use livekit::{
@@ -41,6 +49,8 @@ pub use problem::Problem;
 pub use session::{EndedSession, Session, SessionList, SessionRow, SessionUsage};
 pub use snapshot::{ResidentSet, Snapshot, Zygote};
 pub use tenant::{Tenant, TenantKilled};
+pub use tenant_health::{Ailment, HealthMark, TenantHealth};
+pub use verification::{Found, Verification, VerifiedPlace, VerifyRequest};
 pub use wall::{Strength, WallRow};
 pub use worker::{System, TopLine, Worker};
 

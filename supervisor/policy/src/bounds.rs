@@ -33,12 +33,21 @@ pub const OBSERVER_RESERVED: usize = OBSERVER_QUEUED_MAX / 4;
 pub const OBSERVER_FILE_BYTES_PENDING_MAX: usize = 4 * 1024 * 1024;
 /// Events of the metrics stream between two snapshots (OpenRTC's number). Full: dropped and counted in a row.
 pub const METRICS_EVENTS_MAX: usize = 256;
+/// Tenants with series of their own in `/metrics`. Full: the others share `tenant="other"`, so that neither a large
+/// configuration nor invented names make the scrape or the scraper's memory grow.
+pub const METRIC_TENANTS_MAX: usize = 1000;
 /// Events kept for readers of `/v1/events`. Full: the oldest is forgotten, and who resumes before it is told of a gap.
 pub const EVENTS_KEPT_MAX: usize = 4096;
 /// Bytes of those. Full: the same.
 pub const EVENTS_KEPT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Readers of `/v1/events` at once. More: refused with 503.
 pub const EVENT_READERS_MAX: usize = 32;
+/// Lines kept of one tenant for `tenant verify` and `tenant bundle`. Full: its oldest is forgotten.
+pub const RECENT_LINES_MAX: usize = 200;
+/// Bytes of those. Full: the same.
+pub const RECENT_LINES_BYTES_MAX: usize = 64 * 1024;
+/// Tenants of which lines are kept, 8 MiB in all. Full: those of the tenant that was silent for the longest are forgotten.
+pub const RECENT_TENANTS_MAX: usize = 128;
 /// Lines of our own log waiting to be written. Full: dropped and counted; a blocked terminal never blocks us.
 pub const LOG_LINES_QUEUED_MAX: usize = 4096;
 /// Bytes of one line of a host's output. Longer: cut and marked.

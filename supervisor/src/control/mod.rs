@@ -3,12 +3,15 @@
 //! Owns: who may ask, how long asking may take, and one file of routes per noun. Never: decides; every order goes to
 //! policy through [`crate::sources::Handle`], and every answer is read from the books.
 
+mod admission;
 mod agent;
 mod breaker;
+mod bundle;
 mod change;
 mod dispatch;
 mod doctor;
 mod drain;
+mod effective;
 mod events;
 mod facts;
 mod health;
@@ -17,6 +20,7 @@ mod listen;
 mod livekit;
 mod lock;
 mod machine;
+mod metrics;
 mod openapi;
 mod peer;
 mod private_dir;
@@ -27,14 +31,18 @@ mod server;
 mod session;
 mod snapshot;
 mod tenant;
+mod tenant_health;
 mod token;
 mod top;
+mod verification;
 mod view;
 mod wall;
 mod world;
 
+pub use admission::trace;
 pub use health::HealthServer;
 pub use lock::{LockError, RuntimeDir};
+pub use metrics::metrics;
 pub use openapi::openapi;
 pub use peer::{Peer, Standing};
 pub use private_dir::{DirError, PrivateDir};

@@ -17,10 +17,12 @@ use super::refusal::Refusal;
 use super::view::PolicyView;
 use crate::audit::Audit;
 use crate::changes::{Changes, Shown};
+use crate::config::Config;
 use crate::dispatch::livekit::Livekit;
-use crate::host::Registry;
+use crate::host::{HostContext, Registry};
 use crate::ledger::{EndedSession, Ledger};
-use crate::observer::{EventStream, Fanout};
+use crate::observer::{EventStream, Fanout, RecentLines};
+use crate::preflight::Preflight;
 use crate::sources::{Handle, Stopping};
 use crate::spawn::{Spawner, ZygoteRow};
 use openrtc_policy::Policy;
@@ -41,6 +43,8 @@ pub struct About {
     pub kill_wait_ms: u64,
     /// The start-up report.
     pub doctor: DoctorReport,
+    /// What else to look at when asked.
+    pub preflight: Preflight,
 }
 
 /// The state of every route. Clones share everything.
@@ -60,6 +64,8 @@ pub struct World {
     livekit: Option<Livekit>,
     pub(super) audit: Audit,
     changes: Option<Changes>,
+    pub(super) recent: RecentLines,
+    context: Option<Arc<HostContext>>,
     read: fn(&Policy) -> PolicyView,
 }
 
@@ -81,6 +87,8 @@ impl World {
             livekit: None,
             audit: Audit::default(),
             changes: None,
+            recent: RecentLines::default(),
+            context: None,
             read: PolicyView::of,
         }
     }
@@ -118,6 +126,23 @@ impl World {
     /// Operators' orders.
     pub(super) fn orders(&self) -> Arc<Shown> {
         self.changes.as_ref().map(Changes::shown).unwrap_or_default()
+    }
+
+    /// The same world, with what hosts are made from: the configuration in force is there.
+    #[must_use]
+    pub fn with_context(self, context: Arc<HostContext>) -> Self {
+        Self { context: Some(context), ..self }
+    }
+
+    /// The same world, with the last lines of each tenant.
+    #[must_use]
+    pub fn with_recent(self, recent: RecentLines) -> Self {
+        Self { recent, ..self }
+    }
+
+    /// The configuration in force, if there is one.
+    pub(super) fn config(&self) -> Option<Arc<Config>> {
+        self.context.as_ref().map(|context| context.config())
     }
 
     /// The same world, with the ring that readers of events read.

@@ -47,10 +47,15 @@ fn quoted(path: &Path) -> String {
 }
 
 fn agents(program: &Path) -> String {
+    agents_of(program, &[("support", "segment"), ("hog", "hog"), ("spin", "spin"), ("crash", "crash")])
+}
+
+fn agents_of(program: &Path, agents: &[(&str, &str)]) -> String {
     let program = quoted(program);
-    [("support", "segment"), ("hog", "hog"), ("spin", "spin"), ("crash", "crash")]
-        .map(|(agent, which)| format!("[agents.{agent}]\ncommand = [{program}, \"{AGENT_ARGUMENT}\", \"{which}\"]\n"))
-        .concat()
+    let tables = agents
+        .iter()
+        .map(|(agent, which)| format!("[agents.{agent}]\ncommand = [{program}, \"{AGENT_ARGUMENT}\", \"{which}\"]\n"));
+    tables.collect()
 }
 
 /// The configuration of the run.
@@ -100,15 +105,86 @@ data_max_mb   = "off"
     )
 }
 
-/// The configuration of the agency that is kept: the same tenants, the default cooldown, and all of it in its own directory.
-pub fn of_kept_agency(program: &Path, cores: usize) -> String {
+/// Processes that the hostile tenant of `selftest isolation` may have.
+pub const SELFTEST_PIDS_MAX: u32 = 64;
+
+/// The configuration of `selftest isolation`: a victim, and a tenant that attacks behind the walls of the demo. No breaker:
+/// each attack is to be made.
+pub fn of_selftest(paths: Paths<'_>, cores: usize) -> String {
+    let names = ["hog", "spin", "forks", "lines", "events", "escape"].map(|name| (name, name));
     format!(
-        r#"# The demo's agency, to go on with, from the folder above:
+        r#"config_version = 1
+
+[supervisor]
+unknown_tenant    = "reject"
+missing_tenant    = "reject"
+restart_backoff_s = [0.05]
+drain_timeout_s   = 1
+terminate_grace_s = 1
+runtime_dir       = {run}
+state_dir         = {state}
+
+[observers.jsonl]
+path = {events}
+
+{victim}{attackers}
+[runtimes.selftest]
+kind    = "program"
+command = [{program}, "{AGENT_ARGUMENT}", "frames"]
+[agents.frames]
+runtime = "selftest"
+
+[routing]
+fallback = "reject"
+
+[tenants.{victim_id}]
+[tenants.{HOSTILE}]
+[tenants.{HOSTILE}.wall]
+memory_max_mb = {WALL_MB}
+cpu_max_pct   = {cpu}
+pids_max      = {SELFTEST_PIDS_MAX}
+"#,
+        run = quoted(paths.run),
+        state = quoted(paths.state),
+        events = quoted(paths.events),
+        victim = agents_of(paths.program, &[("support", "segment")]),
+        attackers = agents_of(paths.program, &names),
+        program = quoted(paths.program),
+        victim_id = SIBLINGS[0],
+        cpu = cpu_max_pct(cores),
+    )
+}
+
+/// How the agency that is kept is used.
+const KEPT: &str = r"# The demo's agency, to go on with, from the folder above:
 #   openrtc-supervisor run --config DIR/openrtc-supervisor.toml
 # and in another terminal, to have it take a call:
 #   openrtc-supervisor --control-socket DIR/run/control.sock dispatch --tenant acme-corp --agent support \
 #     --room acme-corp_support-1 --input DIR/call.wav --wait
-config_version = 1
+";
+
+/// How an agency is used whose configuration alone was written.
+const STARTING: &str = r"# The demo's agency as a starting point: replace its agents by your own programs.
+#   openrtc-supervisor config check --config THIS-FILE
+#   openrtc-supervisor run --config THIS-FILE
+# and in another terminal, to have it take a call (a WAV file of 16 bits, as examples/agency/call.wav):
+#   openrtc-supervisor --control-socket run/control.sock dispatch --tenant acme-corp --agent support \
+#     --room acme-corp_support-1 --input CALL.wav --wait
+";
+
+/// The configuration of the agency that is kept: the same tenants, the default cooldown, and all of it in its own directory.
+pub fn of_kept_agency(program: &Path, cores: usize) -> String {
+    of_agency(KEPT, program, cores)
+}
+
+/// The same as a starting point, for `config init --from demo`.
+pub fn of_starting_agency(program: &Path, cores: usize) -> String {
+    of_agency(STARTING, program, cores)
+}
+
+fn of_agency(opening: &str, program: &Path, cores: usize) -> String {
+    format!(
+        r#"{opening}config_version = 1
 
 [supervisor]
 unknown_tenant = "reject"               # only the tenants below are served

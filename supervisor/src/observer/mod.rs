@@ -38,15 +38,17 @@ mod file;
 pub mod jsonl;
 pub mod log;
 pub mod metrics_jsonl;
+pub mod recent;
 mod row;
 pub mod stream;
-mod words;
+pub(crate) mod words;
 
 pub use fanout::{Fanout, ObserverTally, Timeouts};
 pub use jsonl::JsonlObserver;
 pub use log::LogObserver;
 pub use metrics_jsonl::MetricsJsonlObserver;
-pub use stream::EventStream;
+pub use recent::RecentLines;
+pub use stream::{EventStream, Reader as EventReader};
 
 /// Who and where, stamped by the supervisor from the channel.
 #[derive(Debug, Clone, PartialEq, Eq)]

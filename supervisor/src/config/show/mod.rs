@@ -3,6 +3,7 @@
 //! Owns: the way back from [`Config`] to keys and units of the file. Never: prints a secret; a reference is shown as
 //! `***(env:X)`, a field whose name looks like a secret's as `***`.
 
+mod effective;
 mod in_force;
 mod runtimes;
 mod walls;
@@ -21,6 +22,7 @@ use super::variables::{Variable, Variables};
 use super::{CgroupMode, Config, SharedKeys};
 use crate::telemetry::Format;
 
+pub use effective::Setting;
 pub(super) use runtimes::same as same_runtime;
 
 impl Config {
@@ -241,6 +243,7 @@ impl Config {
         put(&mut metrics, "jsonl", path(&self.metrics.jsonl));
         put(&mut metrics, "jsonl_interval_s", seconds(self.metrics.jsonl_interval_ms));
         put(&mut metrics, "stream_events_max", whole(self.metrics.stream_events_max as u64));
+        put(&mut metrics, "without_token", self.metrics.without_token);
         put(root, "metrics", metrics);
         let mut audit = Table::new();
         put(&mut audit, "path", path(&self.audit.path));
