@@ -280,7 +280,11 @@ fn livekit(
         return Ok(None);
     };
     let key = key.map_err(LivekitError::Key)?;
-    Ok(Some(Livekit::start(Arc::clone(context), settings, key, handle, calls.clone())?))
+    let current = {
+        let context = Arc::clone(context);
+        move || context.config()
+    };
+    Ok(Some(Livekit::start(Arc::new(current), settings, key, handle, calls.clone())?))
 }
 
 /// Completes the configuration with the agents that applications register, each asked in a walled host of its own.

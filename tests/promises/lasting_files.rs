@@ -98,6 +98,18 @@ fn a_reload_changes_what_can_be_changed_names_what_cannot_and_orders_still_win()
 }
 
 #[test]
+fn what_was_ordered_of_a_tenant_that_left_the_file_is_seen_and_can_be_reset() {
+    let running = start();
+    ok(&running, &["tenant", "set", "acme", "--max-sessions", "2"]);
+    edit(&running, |text| text.split("[tenants.acme]").next().unwrap_or_default().to_owned());
+    ok(&running, &["reload"]);
+    let acme = ok(&running, &["tenant", "show", "acme"]);
+    assert_eq!((acme["configured"].as_bool(), acme["orders"][0]["value"].as_str()), (Some(false), Some("2")), "{acme}");
+    let acme = ok(&running, &["tenant", "reset", "acme"]);
+    assert_eq!(acme["orders"].as_array().map(Vec::len), Some(0), "{acme}");
+}
+
+#[test]
 fn a_broken_file_changes_nothing_and_every_fault_is_told_at_once() {
     let running = start();
     let session = admitted(&running, "acme", "wait");

@@ -110,6 +110,7 @@ impl Changes {
 
     async fn give(&self, order: OperatorEvent) -> Result<(), ChangeFault> {
         let context = &self.inner.context;
+        tracing::info!(by = %Actor::current(), "operator: {order:?}");
         context.audit.ordered(&order);
         context.handle.operator(order).await?;
         Ok(())

@@ -73,7 +73,14 @@ pub(super) async fn reset(
     Asked(ResetTenant { keys, revision }): Asked<ResetTenant>,
 ) -> Result<Json<Tenant>, Refusal> {
     world.known(&id).await?;
+    let before = tenant::tenants(&Facts::gather(&world).await?, Some(&id)).pop();
     let done = world.changes()?.reset(Stamp { tenant: id.clone(), revision }, keys).await;
+    if let (Ok(()), Some(before)) = (&done, before)
+        && world.known(&id).await.is_err()
+    {
+        // Without its orders nothing is known of it any more.
+        return Ok(Json(Tenant { orders: Vec::new(), revision: 0, not_stored: None, ..before }));
+    }
     changed(world, id, done).await
 }
 

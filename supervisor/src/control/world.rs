@@ -188,7 +188,8 @@ impl World {
     /// Policy, if it knows the tenant; a misspelt one must not be suspended in vain.
     pub(super) async fn known(&self, tenant: &TenantId) -> Result<PolicyView, Refusal> {
         let view = self.view().await?;
-        if view.tenants.iter().any(|known| known.tenant == *tenant) {
+        let ordered = || self.orders().standing.of(tenant).is_some();
+        if view.tenants.iter().any(|known| known.tenant == *tenant) || ordered() {
             return Ok(view);
         }
         let detail = format!("tenant {tenant}: neither configured nor seen; `tenant list` shows those that are");

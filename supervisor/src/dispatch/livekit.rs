@@ -57,6 +57,9 @@ pub enum LivekitError {
     Tls(#[from] TlsError),
 }
 
+/// The configuration in force whenever it is asked for: a reload may have replaced it.
+pub type CurrentConfig = dyn Fn() -> Arc<Config> + Send + Sync;
+
 /// One connection, as others see it.
 struct Worker {
     client: Client,
@@ -65,7 +68,7 @@ struct Worker {
 }
 
 struct Shared {
-    context: Arc<HostContext>,
+    config: Arc<CurrentConfig>,
     settings: Settings,
     office: Arc<Office>,
     workers: Vec<Worker>,
@@ -80,7 +83,7 @@ pub struct Livekit {
 impl Livekit {
     /// Connects, for ever. Needs a tokio runtime.
     pub fn start(
-        context: Arc<HostContext>,
+        config: Arc<CurrentConfig>,
         settings: Settings,
         key: ApiKey,
         handle: Handle,
@@ -129,7 +132,7 @@ impl Livekit {
             tokio::spawn(desk.run(notices));
             workers.push(Worker { client, agent_name, job_type });
         }
-        Ok(Self { shared: Arc::new(Shared { context, settings, office, workers }) })
+        Ok(Self { shared: Arc::new(Shared { config, settings, office, workers }) })
     }
 
     /// Says what is left to say, and goodbye.
