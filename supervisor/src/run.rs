@@ -29,7 +29,9 @@ use crate::host::morgue::Morgue;
 use crate::host::probe::{self, ProbeFault};
 use crate::host::{HostContext, Registry, chain, tree, work_dir};
 use crate::ledger::Ledger;
-use crate::observer::{EventStream, Fanout, JsonlObserver, LogObserver, MetricsJsonlObserver, Timeouts, Told};
+use crate::observer::{
+    EventStream, Fanout, JsonlObserver, LogObserver, MetricsJsonlObserver, Timeouts, Told, TracesObserver,
+};
 use crate::secrets::{SecretFault, Vault};
 use crate::shutdown::Signals;
 use crate::sources::Handle;
@@ -90,6 +92,9 @@ pub enum RunError {
     /// An observer could not be started.
     #[error("start an observer")]
     Observer(#[from] crate::observer::ObserverError),
+    /// Traces could not be made.
+    #[error("prepare traces")]
+    Traces(#[from] opentelemetry_otlp::ExporterBuildError),
     /// The audit log could not be begun.
     #[error(transparent)]
     Audit(#[from] AuditError),
@@ -365,6 +370,9 @@ fn observers(config: &Config) -> Result<Fanout, RunError> {
             ms(metrics.jsonl_interval_ms),
             Some(metrics.stream_events_max),
         )?)?;
+    }
+    if let Some(endpoint) = &config.traces.otlp_endpoint {
+        fanout.add(TracesObserver::new(endpoint, &config.supervisor.worker_id)?)?;
     }
     Ok(fanout)
 }

@@ -18,6 +18,7 @@ mod livekit;
 mod livekit_calls;
 mod livekit_command;
 mod livekit_page;
+mod metrics;
 mod parent_death;
 mod protocol;
 mod python;
@@ -28,6 +29,7 @@ mod python_walls;
 mod secrets;
 mod tagging;
 mod top;
+mod traces;
 mod walls;
 
 /// A configuration with these agents and whatever else a test needs.

@@ -7,6 +7,7 @@ pub mod livekit_server;
 pub mod node;
 pub mod processes;
 pub mod product;
+pub mod prometheus;
 pub mod python;
 pub mod shared;
 pub mod supervisor;
