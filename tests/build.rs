@@ -24,6 +24,9 @@ fn main() {
     } else {
         println!("cargo::warning=the test of the dashboard is ignored: set PROMETHEUS_BIN to a Prometheus");
     }
+    println!("cargo::rerun-if-env-changed={}", interpreter::VARIABLE);
+    // As it would be without the line above.
+    println!("cargo::rerun-if-changed=.");
     // A server that is there, or what installs one.
     let go = || Command::new("go").arg("version").output().is_ok_and(|output| output.status.success());
     if std::env::var_os("LIVEKIT_SERVER_BIN").is_some() || go() {

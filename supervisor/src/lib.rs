@@ -28,6 +28,7 @@ pub mod host;
 pub mod ledger;
 pub mod metrics;
 pub mod observer;
+pub mod preflight;
 pub mod run;
 pub mod secrets;
 pub mod shutdown;

@@ -2,6 +2,7 @@
 //!
 //! Owns: the order of starting and of finishing, and the start-up report. Never: decides.
 
+mod notify;
 mod report;
 
 use std::fs::Permissions;
@@ -17,6 +18,7 @@ use rustix::process::DumpableBehavior;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
+use notify::Manager;
 use report::{demand_walls, tell_ready, tell_start};
 
 use crate::audit::{Audit, AuditError};
@@ -30,8 +32,9 @@ use crate::host::probe::{self, ProbeFault};
 use crate::host::{HostContext, Registry, chain, tree, work_dir};
 use crate::ledger::Ledger;
 use crate::observer::{
-    EventStream, Fanout, JsonlObserver, LogObserver, MetricsJsonlObserver, Timeouts, Told, TracesObserver,
+    EventStream, Fanout, JsonlObserver, LogObserver, MetricsJsonlObserver, RecentLines, Timeouts, Told, TracesObserver,
 };
+use crate::preflight::Preflight;
 use crate::secrets::{SecretFault, Vault};
 use crate::shutdown::Signals;
 use crate::sources::Handle;
@@ -145,6 +148,7 @@ pub fn run(config: Config, program: HostProgram) -> Result<(), RunError> {
 
 async fn serve(config: Config, spawner: Spawner) -> Result<(), RunError> {
     let signals = Signals::listen().map_err(RunError::Process)?;
+    let manager = Manager::find();
     let mut control = Control::open(&sockets(&config))?;
     let now = answer_probes(&mut control);
     let work_root = config.supervisor.state_dir.join("hosts");
@@ -158,7 +162,8 @@ async fn serve(config: Config, spawner: Spawner) -> Result<(), RunError> {
     admit_remote(&mut control, &vault, &config)?;
     let clock = Clock::start();
     let run = random_run();
-    let (fanout, events) = all_observers(&config, run)?;
+    let recent = RecentLines::default();
+    let (fanout, events) = all_observers(&config, run, &recent)?;
     let (handle, queue) = Handle::new();
     let audit = Audit::start(&config, &vault, &fanout)?;
     let listening = tokio::spawn(signals.obey(handle.clone(), audit.clone()));
@@ -184,8 +189,11 @@ async fn serve(config: Config, spawner: Spawner) -> Result<(), RunError> {
     let world = World::new(handle.clone(), registry, ledger, fanout.clone(), about(&config, report))
         .with_spawner(context.spawner.clone())
         .with_audit(audit.clone())
+        .with_context(Arc::clone(&context))
+        .with_recent(recent)
         .with_events(events);
     let calls = Calls::default();
+    let (asked, end) = (handle.clone(), Duration::from_millis(rules.drain_timeout_ms + rules.terminate_grace_ms));
     let livekit = livekit(&context, &config, handle, &calls)?;
     let world = world.with_livekit(livekit.clone());
     now.send_replace(Some(world.clone()));
@@ -196,7 +204,11 @@ async fn serve(config: Config, spawner: Spawner) -> Result<(), RunError> {
         // A word and a dropped sender both mean stop.
         let _ = stopped.await;
     }));
+    manager.ready();
+    let telling = tokio::spawn(manager.tell_on(asked, end));
     driver::drive(Policy::new(rules, run), queue, clock, effects).await;
+    // It ends by itself once nobody answers it.
+    let _ = timeout(FLUSH_LIMIT, telling).await;
     listening.abort();
     if let Some(livekit) = livekit {
         livekit.shutdown().await;
@@ -231,8 +243,8 @@ async fn flush(fanout: &Fanout) {
 }
 
 /// The observers of a configuration, and the ring that readers of events read.
-fn all_observers(config: &Config, run: u32) -> Result<(Fanout, EventStream), RunError> {
-    let (fanout, events) = (observers(config)?, EventStream::new(run));
+fn all_observers(config: &Config, run: u32, recent: &RecentLines) -> Result<(Fanout, EventStream), RunError> {
+    let (fanout, events) = (observers(config, recent)?, EventStream::new(run));
     fanout.add(events.observer())?;
     Ok((fanout, events))
 }
@@ -328,6 +340,7 @@ fn about(config: &Config, doctor: DoctorReport) -> About {
         slow_session_threshold_ms: config.liveness.slow_session_threshold_ms,
         kill_wait_ms: KILL_WAIT_MS,
         doctor,
+        preflight: Preflight::of(config),
     }
 }
 
@@ -354,12 +367,12 @@ fn make_work_root(state_dir: &Path, work_root: &Path) -> Result<(), RunError> {
     Ok(())
 }
 
-fn observers(config: &Config) -> Result<Fanout, RunError> {
+fn observers(config: &Config, recent: &RecentLines) -> Result<Fanout, RunError> {
     let ms = Duration::from_millis;
     let timeouts = Timeouts { start: ms(config.observers.start_timeout_ms), end: ms(config.observers.end_timeout_ms) };
     let fanout = Fanout::new(timeouts.within(ms(config.rules.drain_timeout_ms)));
     fanout.metrics().admit(std::iter::once(&config.rules.default_tenant).chain(config.tenants.keys()));
-    fanout.add(LogObserver)?;
+    fanout.add(recent.following(LogObserver))?;
     if let Some(path) = &config.observers.jsonl {
         fanout.add(JsonlObserver::open(path.clone())?)?;
     }

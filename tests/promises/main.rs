@@ -1,6 +1,7 @@
 //! What the product promises, one promise a file, each shown on the running binary.
 
 mod admission;
+mod answers;
 mod audit;
 mod breaker;
 mod caps;
@@ -27,7 +28,10 @@ mod python_faults;
 mod python_parity;
 mod python_walls;
 mod secrets;
+mod setup;
+mod systemd;
 mod tagging;
+mod tenant_answers;
 mod top;
 mod traces;
 mod walls;

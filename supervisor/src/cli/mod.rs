@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+mod admission;
 mod agent;
 mod application;
 mod audit;
@@ -21,11 +22,13 @@ mod doctor;
 mod drain;
 pub mod exit;
 pub mod find;
+mod generated;
 pub mod here;
 mod host;
 mod livekit;
 mod logs;
 pub mod output;
+mod route;
 mod run;
 mod runtime;
 mod session;
@@ -148,12 +151,15 @@ pub enum Command {
     /// Host processes: list, show, kill
     #[command(subcommand)]
     Host(host::Command),
-    /// Tenants: list, show, suspend, resume, drain
+    /// Tenants: list, show, health, verify, bundle, suspend, resume, drain
     #[command(subcommand)]
     Tenant(tenant::Command),
     /// Agents: list
     #[command(subcommand)]
     Agent(agent::Command),
+    /// Routing: explain which agent a dispatch would get
+    #[command(subcommand)]
+    Route(route::Command),
     /// Runtimes of the configuration: list, inspect
     #[command(subcommand)]
     Runtime(runtime::Command),
@@ -172,12 +178,16 @@ pub enum Command {
     Shutdown,
     /// Show which walls stand on this machine, and what each absent one needs
     Doctor,
-    /// The configuration: check, show, import
+    /// The configuration: check, show, init, import, schema
     #[command(subcommand)]
     Config(config::Command),
     /// The audit log: verify, show
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Print a completion script for a shell
+    Completions(generated::CompletionOptions),
+    /// Print the manual page, or write one for each command
+    Man(generated::ManOptions),
 }
 
 /// Options of `demo`.
@@ -264,12 +274,15 @@ fn perform(cli: Cli, output: &Output, hosts: HostArguments) -> Result<ExitCode, 
         Command::Config(command) => config::perform(&command, &global, output)?,
         Command::Audit(command) => audit::perform(&command, &global, output)?,
         Command::Runtime(command) => runtime::perform(command, &global, output)?,
+        Command::Completions(options) => generated::completions(&options, output)?,
+        Command::Man(options) => generated::man(&options, output)?,
         Command::Doctor => doctor::perform(&asked)?,
         Command::Logs(options) => logs::perform(&options, output)?,
         // These ask one.
         Command::Dispatch(options) => asked.of(async |client| dispatch::perform(options, &client, output).await)?,
         Command::Snapshot(options) => asked.of(async |client| snapshot::perform(options, &client, output).await)?,
         Command::Top(options) => top::perform(&options, asked.find_at(options.socket.as_deref())?, output)?,
+        Command::Route(command) => route::perform(command, &asked, output)?,
         Command::Session(command) => asked.of(async |client| session::perform(command, &client, output).await)?,
         Command::Host(command) => asked.of(async |client| host::perform(command, &client, output).await)?,
         Command::Tenant(command) => asked.of(async |client| tenant::perform(command, &client, output).await)?,

@@ -39,6 +39,7 @@ mod file;
 pub mod jsonl;
 pub mod log;
 pub mod metrics_jsonl;
+pub mod recent;
 mod row;
 pub mod stream;
 pub mod traces;
@@ -48,7 +49,8 @@ pub use fanout::{Fanout, ObserverTally, Timeouts};
 pub use jsonl::JsonlObserver;
 pub use log::LogObserver;
 pub use metrics_jsonl::MetricsJsonlObserver;
-pub use stream::EventStream;
+pub use recent::RecentLines;
+pub use stream::{EventStream, Reader as EventReader};
 pub use traces::TracesObserver;
 
 /// Who and where, stamped by the supervisor from the channel.

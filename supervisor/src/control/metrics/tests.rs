@@ -56,6 +56,7 @@ fn world(read: fn(&Policy) -> PolicyView) -> World {
         slow_session_threshold_ms: 50,
         kill_wait_ms: 1,
         doctor: DoctorReport::default(),
+        preflight: crate::preflight::Preflight::default(),
     };
     let (settings, key) = (config.livekit.clone().unwrap(), ApiKey::new("devkey", "secret"));
     let livekit = Livekit::start(config, settings, key, handle.clone(), Calls::default()).unwrap();
