@@ -16,6 +16,9 @@ fn main() {
     println!("cargo::rustc-check-cfg=cfg(open_python)");
     println!("cargo::rustc-check-cfg=cfg(livekit)");
     println!("cargo::rustc-check-cfg=cfg(node)");
+    println!("cargo::rerun-if-env-changed={}", interpreter::VARIABLE);
+    // As it would be without the line above.
+    println!("cargo::rerun-if-changed=.");
     // A server that is there, or what installs one.
     let go = || Command::new("go").arg("version").output().is_ok_and(|output| output.status.success());
     if std::env::var_os("LIVEKIT_SERVER_BIN").is_some() || go() {

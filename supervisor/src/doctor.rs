@@ -2,11 +2,12 @@
 //!
 //! Owns: putting the forecast into words for `run`, `/v1/doctor` and `doctor`. Never: raises or changes anything.
 
-use openrtc_control_api::{DoctorReport, Finding};
+use openrtc_control_api::{DoctorReport, Finding, Verdict};
 use openrtc_ipc::{Wall, WallSpec};
 
 use crate::config::{COMMAND_RUNTIME, Config};
 use crate::control::{self, Control};
+use crate::preflight::finding;
 use crate::spawn::{ZygoteRow, ZygoteState};
 use crate::wall::Walls;
 
@@ -49,12 +50,13 @@ fn zygote_finding(config: &Config, row: &ZygoteRow) -> Finding {
         runtime => format!("zygote {runtime}"),
     };
     match &row.state {
-        ZygoteState::Warm => Finding { name, ok: true, detail: "warm: hosts are forked".to_owned(), remedy: None },
+        ZygoteState::Warm => finding(&name, Verdict::Pass, "warm: hosts are forked", None),
         ZygoteState::Absent(why) => {
             let required = config.requires_zygote(&row.runtime);
             let then = if required { "require = [\"zygote\"] refuses cold hosts" } else { "hosts are made cold" };
             let detail = format!("not warm: {why}; {then}");
-            Finding { name, ok: !required, detail, remedy: why.remedy().map(str::to_owned) }
+            let verdict = if required { Verdict::Fail } else { Verdict::Warn };
+            finding(&name, verdict, detail, why.remedy().map(str::to_owned))
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Owns: the order of starting and of finishing, and the start-up report. Never: decides.
 
+mod notify;
 mod report;
 
 use std::fs::Permissions;
@@ -17,6 +18,7 @@ use rustix::process::DumpableBehavior;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
+use notify::Manager;
 use report::{demand_walls, tell_ready, tell_start};
 
 use crate::audit::{Audit, AuditError};
@@ -32,6 +34,7 @@ use crate::ledger::Ledger;
 use crate::observer::{
     EventStream, Fanout, JsonlObserver, LogObserver, MetricsJsonlObserver, RecentLines, Timeouts, Told,
 };
+use crate::preflight::Preflight;
 use crate::secrets::{SecretFault, Vault};
 use crate::shutdown::Signals;
 use crate::sources::Handle;
@@ -142,6 +145,7 @@ pub fn run(config: Config, program: HostProgram) -> Result<(), RunError> {
 
 async fn serve(config: Config, spawner: Spawner) -> Result<(), RunError> {
     let signals = Signals::listen().map_err(RunError::Process)?;
+    let manager = Manager::find();
     let mut control = Control::open(&sockets(&config))?;
     let now = answer_probes(&mut control);
     let work_root = config.supervisor.state_dir.join("hosts");
@@ -186,6 +190,7 @@ async fn serve(config: Config, spawner: Spawner) -> Result<(), RunError> {
         .with_recent(recent)
         .with_events(events);
     let calls = Calls::default();
+    let (asked, end) = (handle.clone(), Duration::from_millis(rules.drain_timeout_ms + rules.terminate_grace_ms));
     let livekit = livekit(&context, &config, handle, &calls)?;
     let world = world.with_livekit(livekit.clone());
     now.send_replace(Some(world.clone()));
@@ -196,7 +201,11 @@ async fn serve(config: Config, spawner: Spawner) -> Result<(), RunError> {
         // A word and a dropped sender both mean stop.
         let _ = stopped.await;
     }));
+    manager.ready();
+    let telling = tokio::spawn(manager.tell_on(asked, end));
     driver::drive(Policy::new(rules, run), queue, clock, effects).await;
+    // It ends by itself once nobody answers it.
+    let _ = timeout(FLUSH_LIMIT, telling).await;
     listening.abort();
     if let Some(livekit) = livekit {
         livekit.shutdown().await;
@@ -303,6 +312,7 @@ fn sockets(config: &Config) -> control::Settings {
         group: config.supervisor.control_group.as_ref().map(|group| group.gid),
         listen: config.supervisor.control_listen,
         health: config.supervisor.health_listen,
+        health_metrics: config.metrics.without_token,
     }
 }
 
@@ -327,6 +337,7 @@ fn about(config: &Config, doctor: DoctorReport) -> About {
         slow_session_threshold_ms: config.liveness.slow_session_threshold_ms,
         kill_wait_ms: KILL_WAIT_MS,
         doctor,
+        preflight: Preflight::of(config),
     }
 }
 
@@ -357,6 +368,7 @@ fn observers(config: &Config, recent: &RecentLines) -> Result<Fanout, RunError> 
     let ms = Duration::from_millis;
     let timeouts = Timeouts { start: ms(config.observers.start_timeout_ms), end: ms(config.observers.end_timeout_ms) };
     let fanout = Fanout::new(timeouts.within(ms(config.rules.drain_timeout_ms)));
+    fanout.metrics().admit(std::iter::once(&config.rules.default_tenant).chain(config.tenants.keys()));
     fanout.add(recent.following(LogObserver))?;
     if let Some(path) = &config.observers.jsonl {
         fanout.add(JsonlObserver::open(path.clone())?)?;

@@ -21,6 +21,7 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{Layer, Registry};
 
 pub mod escape;
+mod journal;
 pub mod json;
 mod line;
 
@@ -86,7 +87,8 @@ pub fn start(format: Format, level: LevelFilter, color: Color) -> Result<Telemet
     let builder = NonBlockingBuilder::default().buffered_lines_limit(LOG_LINES_QUEUED_MAX).thread_name("log");
     let (writer, guard) = builder.finish(io::stderr());
     let dropped = writer.error_counter();
-    subscriber(style, level, writer).try_init().map_err(TelemetryError::Twice)?;
+    let prefixed = journal::is_stderr();
+    subscriber(style, prefixed, level, writer).try_init().map_err(TelemetryError::Twice)?;
     Ok(Telemetry { dropped, _writer: guard })
 }
 
@@ -112,17 +114,24 @@ pub(crate) enum Style {
 }
 
 /// The subscriber that [`start`] installs, writing elsewhere.
-pub(crate) fn subscriber<W>(style: Style, level: LevelFilter, writer: W) -> impl Subscriber + Send + Sync
+pub(crate) fn subscriber<W>(
+    style: Style,
+    prefixed: bool,
+    level: LevelFilter,
+    writer: W,
+) -> impl Subscriber + Send + Sync
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let filter = Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("openrtc", level);
-    Registry::default().with(Lines { style, writer }.with_filter(filter))
+    Registry::default().with(Lines { style, prefixed, writer }.with_filter(filter))
 }
 
 /// Writes one line for each event, with the fields of the spans around it.
 struct Lines<W> {
     style: Style,
+    /// Whether each begins with its priority, for the journal.
+    prefixed: bool,
     writer: W,
 }
 
@@ -163,8 +172,10 @@ where
             // Only strings and numbers are in it, which are always JSON.
             Style::Json => json::line(&line).unwrap_or_default(),
         };
+        let mut whole = if self.prefixed { journal::prefix(*metadata.level()).to_vec() } else { Vec::new() };
+        whole.extend(bytes);
         // Nobody can be told that the log cannot be written.
-        let _ = io::Write::write_all(&mut self.writer.make_writer(), &bytes);
+        let _ = io::Write::write_all(&mut self.writer.make_writer(), &whole);
     }
 }
 
@@ -195,7 +206,7 @@ pub(crate) mod tests {
         pub(crate) fn start(style: Style) -> (Self, tracing::subscriber::DefaultGuard) {
             let captured = Self::default();
             let writer = captured.clone();
-            let subscriber = subscriber(style, LevelFilter::DEBUG, move || writer.clone());
+            let subscriber = subscriber(style, false, LevelFilter::DEBUG, move || writer.clone());
             (captured, tracing::subscriber::set_default(subscriber))
         }
 
@@ -239,6 +250,20 @@ pub(crate) mod tests {
         assert_eq!(text.lines().count(), 1, "{text}");
         assert!(!text.contains('\x1b'), "{text:?}");
         assert!(text.contains(r#" INFO tenant=acme bad \x1b[2J\ntenant=evil note="two words""#), "{text}");
+    }
+
+    #[test]
+    fn for_the_journal_each_line_begins_with_its_priority() {
+        let captured = Captured::default();
+        let writer = captured.clone();
+        let subscriber = subscriber(Style::Json, true, LevelFilter::DEBUG, move || writer.clone());
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::error!(target: "openrtc.test", "bad\n<0>forged");
+            tracing::info!(target: "openrtc.test", "well");
+        });
+        let text = captured.text();
+        let starts: Vec<&str> = text.lines().map(|line| &line[..4]).collect();
+        assert_eq!(starts, ["<3>{", "<6>{"], "{text}");
     }
 
     #[test]

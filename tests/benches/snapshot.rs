@@ -80,6 +80,7 @@ fn world(hosts: usize) -> World {
         slow_session_threshold_ms: 50,
         kill_wait_ms: 1,
         doctor: openrtc_control_api::DoctorReport::default(),
+        preflight: openrtc_supervisor::preflight::Preflight::default(),
     };
     World::new(handle, registry, Ledger::default(), Fanout::default(), about).reading(view)
 }

@@ -386,7 +386,7 @@ fn the_server_may_stand_on_the_command_line_and_its_secret_only_by_name() {
     let output = running.command(&[&["run"], &flags("a-secret-of-mine")[..]].concat()).output().expect("run it");
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{said}");
-    assert!(said.contains("env:NAME or file:PATH") && !said.contains("a-secret-of-mine"), "{said}");
+    assert!(said.contains("env:NAME, file:PATH or credential:NAME") && !said.contains("a-secret-of-mine"), "{said}");
 }
 
 #[test]

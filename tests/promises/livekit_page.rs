@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use openrtc_tests::livekit_server::{self, Ports};
 use openrtc_tests::supervisor::{lay_program, spawn};
-use openrtc_tests::{binary, python, turn, until};
+use openrtc_tests::{binary, page, python, turn, until};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -15,14 +15,6 @@ use tempfile::TempDir;
 const PORT: &str = "7880";
 /// Commands of the way to a call, at most.
 const COMMANDS_MAX: usize = 10;
-
-/// The shell's blocks below a heading, up to the next heading.
-fn blocks(page: &str, heading: &str) -> Vec<String> {
-    let (_, section) = page.split_once(&format!("\n## {heading}\n")).unwrap_or_else(|| panic!("no {heading}"));
-    let section = section.split("\n## ").next().unwrap_or_default();
-    let parts = section.split("```sh\n").skip(1);
-    parts.map(|part| part.split("\n```").next().unwrap_or_default().to_owned()).collect()
-}
 
 /// A terminal of the newcomer: the repository's root, a home, and what the first commands have installed.
 struct Newcomer {
@@ -113,8 +105,8 @@ fn installs_what_the_tests_have(block: &str) {
 #[cfg_attr(not(all(python, livekit)), ignore = "needs Python 3.11 to 3.13, pip, a package index and livekit-server")]
 fn the_page_leads_from_nothing_to_a_call_that_is_answered() {
     let _turn = turn::real_calls();
-    let page = fs::read_to_string(python::repository("docs/livekit.md")).expect("docs/livekit.md");
-    let blocks = blocks(&page, "From nothing to a call answered behind a wall");
+    let page = page::read("docs/livekit.md");
+    let blocks = page::blocks_below(&page, "From nothing to a call answered behind a wall");
     let [install, server, run, call, mint] = &blocks[..] else { panic!("five blocks: {blocks:?}") };
     let commands: usize = blocks[..4].iter().map(|block| block.lines().count()).sum();
     assert!(commands < COMMANDS_MAX, "{commands} commands");
@@ -136,7 +128,7 @@ fn the_page_leads_from_nothing_to_a_call_that_is_answered() {
     assert!(heard["heard"] == true && heard["first_audio_ms"].is_u64(), "{said}");
     assert!(hosts.contains("acme-corp"), "{said}");
     assert!(newcomer.run(mint).starts_with("eyJ"));
-    let asking = self::blocks(&page, "When no agent comes");
+    let asking = page::blocks_below(&page, "When no agent comes");
     let [status, check, simulate] = asking[0].lines().collect::<Vec<_>>()[..] else {
         panic!("three commands");
     };

@@ -27,6 +27,8 @@ mod python_faults;
 mod python_parity;
 mod python_walls;
 mod secrets;
+mod setup;
+mod systemd;
 mod tagging;
 mod tenant_answers;
 mod top;

@@ -5,6 +5,7 @@
 pub mod http;
 pub mod livekit_server;
 pub mod node;
+pub mod page;
 pub mod processes;
 pub mod product;
 pub mod python;

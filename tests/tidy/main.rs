@@ -20,7 +20,7 @@ const ROWS: &[(usize, &[&str])] = &[
     (5, &["main", "lib", "run", "doctor", "cli", "application", "demo"]),
     (4, &["driver", "sources", "effects", "shutdown"]),
     (3, &["dispatch", "control"]),
-    (2, &["spawn", "host", "wall", "observer", "audit", "ledger", "secrets"]),
+    (2, &["spawn", "host", "wall", "observer", "audit", "ledger", "metrics", "preflight", "secrets"]),
     (1, &["config", "telemetry"]),
     (0, &["sys"]),
 ];

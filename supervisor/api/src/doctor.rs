@@ -7,13 +7,29 @@ use serde::{Deserialize, Serialize};
 
 use crate::wall::{Strength, WallRow};
 
+/// How it was found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// As it should be.
+    #[default]
+    Pass,
+    /// It works, and could be better.
+    Warn,
+    /// Something that is required is not there.
+    Fail,
+}
+
 /// One thing looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
     /// What, for example `zygote` or `runtime_dir`.
     pub name: String,
-    /// Whether it is as it should be.
+    /// Whether nothing that is required is missing.
     pub ok: bool,
+    /// The same in three words.
+    #[serde(default)]
+    pub verdict: Verdict,
     /// What was found.
     pub detail: String,
     /// What to do about it.

@@ -34,7 +34,7 @@ pub use breaker::{Breaker, TripBreaker};
 pub use bundle::{LeftOut, TenantBundle};
 pub use config::{ConfigCheck, ConfigFault};
 pub use dispatch::{Admitted, DispatchRequest, DispatchResponse};
-pub use doctor::{DoctorReport, Finding};
+pub use doctor::{DoctorReport, Finding, Verdict};
 pub use drain::DrainStatus;
 pub use effective::{EffectiveSetting, EffectiveTenant};
 pub use health::{Readiness, Unready, WorkerInfo};

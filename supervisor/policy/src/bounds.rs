@@ -33,6 +33,9 @@ pub const OBSERVER_RESERVED: usize = OBSERVER_QUEUED_MAX / 4;
 pub const OBSERVER_FILE_BYTES_PENDING_MAX: usize = 4 * 1024 * 1024;
 /// Events of the metrics stream between two snapshots (OpenRTC's number). Full: dropped and counted in a row.
 pub const METRICS_EVENTS_MAX: usize = 256;
+/// Tenants with series of their own in `/metrics`. Full: the others share `tenant="other"`, so that neither a large
+/// configuration nor invented names make the scrape or the scraper's memory grow.
+pub const METRIC_TENANTS_MAX: usize = 1000;
 /// Events kept for readers of `/v1/events`. Full: the oldest is forgotten, and who resumes before it is told of a gap.
 pub const EVENTS_KEPT_MAX: usize = 4096;
 /// Bytes of those. Full: the same.

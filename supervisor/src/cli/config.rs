@@ -1,11 +1,11 @@
-//! `config`: check, show, import.
+//! `config`: check, show, init, import, schema.
 //!
 //! Owns: how a configuration and its faults are shown, and where one that was written goes. Never: a secret.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use openrtc_control_api::{ConfigCheck, ConfigFault};
 use serde::Serialize;
 
@@ -13,6 +13,7 @@ use super::exit::{CliError, Exit};
 use super::output::Output;
 use super::{Global, application, here};
 use crate::application::import;
+use crate::config;
 
 /// What to do with the configuration.
 #[derive(Debug, Subcommand)]
@@ -21,8 +22,46 @@ pub enum Command {
     Check,
     /// Print the configuration in force, with ***(source) for each secret
     Show,
+    /// Print a configuration with every key that this version knows, and its default
+    #[command(after_help = "\
+Examples:
+  openrtc-supervisor config init --output openrtc-supervisor.toml
+  openrtc-supervisor config init --from demo --output agency.toml")]
+    Init(InitOptions),
     /// Write down what a Python application says: agents, tenants, caps, breaker, routes, and where keys are
     Import(ImportOptions),
+    /// Print a JSON Schema of the configuration, for editors
+    #[command(after_help = "\
+Editors with taplo (Even Better TOML) complete and check a configuration whose first line is
+`#:schema ./openrtc-supervisor.schema.json`, as that of `config init` is:
+  openrtc-supervisor config schema --output openrtc-supervisor.schema.json")]
+    Schema(SchemaOptions),
+}
+
+/// Options of `config init`.
+#[derive(Debug, Args)]
+pub struct InitOptions {
+    /// Begin with the demo's agency in place of the defaults
+    #[arg(long, value_name = "WHAT")]
+    from: Option<From>,
+    /// Write to this file, which must not exist
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+/// What to begin with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum From {
+    /// The demo's agency: two tenants at work and one that attacks.
+    Demo,
+}
+
+/// Options of `config schema`.
+#[derive(Debug, Args)]
+pub struct SchemaOptions {
+    /// Write to this file, which must not exist
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
 }
 
 /// Options of `config import`.
@@ -38,6 +77,13 @@ pub struct ImportOptions {
     /// Write to this file, which must not exist
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
+}
+
+/// What `config init` wrote.
+#[derive(Debug, Serialize)]
+struct Initial {
+    output: Option<PathBuf>,
+    text: String,
 }
 
 /// What was written.
@@ -61,8 +107,41 @@ pub(super) fn perform(command: &Command, global: &Global, output: &Output) -> Re
             output.result(&config, |_, config| format!("{config:#}\n"))?;
             Ok(Exit::Ok)
         }
+        Command::Init(options) => init(options, output),
         Command::Import(options) => import(options, global, output),
+        Command::Schema(options) => {
+            let schema = config::schema();
+            match &options.output {
+                Some(file) => write_new(file, &format!("{schema:#}\n"))?,
+                None => output.print(&format!("{schema:#}\n"))?,
+            }
+            Ok(Exit::Ok)
+        }
     }
+}
+
+fn init(options: &InitOptions, output: &Output) -> Result<Exit, CliError> {
+    let text = match options.from {
+        None => config::template(),
+        Some(From::Demo) => here::demo_agency()?,
+    };
+    if let Some(file) = &options.output {
+        write_new(file, &text)?;
+        output.note(&format!("written: {}; next: openrtc-supervisor config check --config {0}", file.display()));
+        if !output.json() {
+            return Ok(Exit::Ok);
+        }
+    }
+    let initial = Initial { output: options.output.clone(), text };
+    output.result(&initial, |_, initial| initial.text.clone())?;
+    Ok(Exit::Ok)
+}
+
+/// Writes a file that was not there.
+fn write_new(file: &Path, text: &str) -> Result<(), CliError> {
+    let failed = |source| CliError::File { option: "--output", path: file.to_owned(), source };
+    let mut new = std::fs::File::create_new(file).map_err(failed)?;
+    new.write_all(text.as_bytes()).map_err(failed)
 }
 
 fn import(options: &ImportOptions, global: &Global, output: &Output) -> Result<Exit, CliError> {
@@ -75,9 +154,7 @@ fn import(options: &ImportOptions, global: &Global, output: &Output) -> Result<E
     };
     let written = import::write(&place, &read, &dir, &here::request(global).environment)?;
     if let Some(file) = &options.output {
-        let failed = |source| CliError::File { option: "--output", path: file.clone(), source };
-        let mut new = std::fs::File::create_new(file).map_err(failed)?;
-        new.write_all(written.text.as_bytes()).map_err(failed)?;
+        write_new(file, &written.text)?;
         output.note(&format!("written: {}; next: openrtc-supervisor config check --config {0}", file.display()));
     } else if place.is_bound() {
         output.note(&format!("to be kept in {}", dir.display()));

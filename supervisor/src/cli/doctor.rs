@@ -1,8 +1,8 @@
-//! `doctor`: which walls stand, and what each absent one needs.
+//! `doctor`: which walls stand, what else a supervisor needs here, and what to do about what is missing.
 //!
 //! Owns: how walls and findings are shown. Never: looks for itself; a running supervisor knows best.
 
-use openrtc_control_api::{DoctorReport, Strength, WallRow};
+use openrtc_control_api::{DoctorReport, Finding, Strength, Verdict, WallRow};
 
 use super::client::ClientError;
 use super::exit::{CliError, Exit};
@@ -40,22 +40,68 @@ fn text(output: &Output, report: &DoctorReport) -> String {
         ("control", units::or_dash(report.control_socket.as_ref())),
         ("top", units::or_dash(report.top_socket.as_ref())),
     ]);
-    let mut text = format!("{head}\n{}", output.table(&walls(&report.walls), "no wall"));
-    for wall in report.walls.iter().filter(|wall| wall.remedy.is_some()) {
-        let must = if wall.required { " (required)" } else { "" };
-        let remedy = super::table::harmless(wall.remedy.as_deref().unwrap_or_default());
-        text.push_str(&format!("  {}{must}: {remedy}\n", wall.wall));
+    let mut checks = Table::new().fixed("").fixed("CHECK").yielding("FOUND");
+    let mut remedies = String::new();
+    for check in report.walls.iter().map(Check::of_wall).chain(report.findings.iter().map(Check::of_finding)) {
+        let (word, tone) = match check.verdict {
+            Verdict::Pass => ("PASS", Tone::Good),
+            Verdict::Warn => ("WARN", Tone::Warn),
+            Verdict::Fail => ("FAIL", Tone::Bad),
+        };
+        checks.row([Cell::toned(word, tone), (&check.name).into(), (&check.found).into()]);
+        if let Some(remedy) = check.remedy {
+            remedies.push_str(&wrapped(&format!("{word} {}: {remedy}", check.name), output.width()));
+        }
     }
-    let mut findings = Table::new().fixed("CHECK").fixed("").yielding("FOUND").yielding("REMEDY");
-    for finding in &report.findings {
-        let verdict = if finding.ok { Cell::toned("ok", Tone::Good) } else { Cell::toned("FAIL", Tone::Bad) };
-        let remedy = finding.remedy.as_deref().unwrap_or_default();
-        findings.row([(&finding.name).into(), verdict, (&finding.detail).into(), remedy.into()]);
+    let gap = if remedies.is_empty() { "" } else { "\n" };
+    format!("{head}\n{}{gap}{remedies}", output.table(&checks, "nothing was looked at"))
+}
+
+/// A wall or a finding, as it is shown.
+struct Check<'a> {
+    verdict: Verdict,
+    name: String,
+    found: String,
+    remedy: Option<&'a str>,
+}
+
+impl<'a> Check<'a> {
+    /// A wall that is not the kernel's is worth a look; one that is required and absent is no start.
+    fn of_wall(wall: &'a WallRow) -> Self {
+        let (verdict, strength) = match wall.strength {
+            Strength::Kernel => (Verdict::Pass, "kernel"),
+            Strength::Sampled => (Verdict::Warn, "sampled"),
+            Strength::Absent if wall.required => (Verdict::Fail, "absent, and required"),
+            Strength::Absent => (Verdict::Warn, "absent"),
+        };
+        let found = format!("{strength}: {}", wall.by);
+        Self { verdict, name: format!("wall {}", wall.wall), found, remedy: wall.remedy.as_deref() }
     }
-    if !findings.is_empty() {
-        text.push('\n');
-        text.push_str(&output.table(&findings, ""));
+
+    fn of_finding(finding: &'a Finding) -> Self {
+        let Finding { verdict, name, detail, remedy, .. } = finding;
+        Self { verdict: *verdict, name: name.clone(), found: detail.clone(), remedy: remedy.as_deref() }
     }
+}
+
+/// A sentence, broken between words where the width is known; what follows its first line is indented.
+fn wrapped(sentence: &str, width: Option<usize>) -> String {
+    let sentence = super::table::harmless(sentence);
+    let Some(width) = width else { return format!("{sentence}\n") };
+    let (mut text, mut column) = (String::new(), 0);
+    for word in sentence.split(' ') {
+        let length = word.chars().count();
+        if column > 0 && column + 1 + length > width {
+            text.push_str("\n    ");
+            column = 4;
+        } else if column > 0 {
+            text.push(' ');
+            column += 1;
+        }
+        text.push_str(word);
+        column += length;
+    }
+    text.push('\n');
     text
 }
 
@@ -83,6 +129,27 @@ pub(super) fn missing(walls: &[WallRow]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_remedy_is_broken_between_words_and_keeps_them_all() {
+        let remedy = "WARN wall memory: for a wall by the kernel: start it as a systemd service with Delegate=yes";
+        let text = wrapped(remedy, Some(40));
+        assert!(text.lines().count() > 2 && text.lines().all(|line| line.len() <= 40), "{text}");
+        assert_eq!(text.split_whitespace().collect::<Vec<_>>(), remedy.split_whitespace().collect::<Vec<_>>());
+        assert_eq!(wrapped(remedy, None), format!("{remedy}\n"));
+    }
+
+    #[test]
+    fn a_wall_passes_warns_or_fails_by_its_strength_and_whether_it_is_required() {
+        let check = |strength, required| {
+            let (wall, by, evidence) = ("uid".to_owned(), "x".to_owned(), "observed".to_owned());
+            Check::of_wall(&WallRow { wall, strength, by, evidence, remedy: None, required }).verdict
+        };
+        assert_eq!(check(Strength::Kernel, true), Verdict::Pass);
+        assert_eq!(check(Strength::Sampled, true), Verdict::Warn);
+        assert_eq!(check(Strength::Absent, false), Verdict::Warn);
+        assert_eq!(check(Strength::Absent, true), Verdict::Fail);
+    }
 
     #[test]
     fn a_missing_memory_wall_is_shouted_and_a_missing_zygote_is_not() {

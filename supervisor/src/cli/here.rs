@@ -7,7 +7,9 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use openrtc_control_api::{AdmissionQuestion, AdmissionTrace, ConfigCheck, ConfigFault, DoctorReport};
+use openrtc_control_api::{
+    AdmissionQuestion, AdmissionTrace, ConfigCheck, ConfigFault, DoctorReport, Finding, Verdict,
+};
 use openrtc_ipc::{ApplicationTarget, RunAs, RuntimeName};
 use openrtc_policy::Policy;
 use tracing::level_filters::LevelFilter;
@@ -20,6 +22,7 @@ use crate::control;
 use crate::demo::{self, DemoArgs};
 use crate::dispatch::local;
 use crate::host::chain;
+use crate::preflight::{Preflight, finding};
 use crate::run::RunError;
 use crate::spawn::{HostProgram, Interpreter, LaunchArguments, Spawner};
 use crate::telemetry;
@@ -73,14 +76,62 @@ pub fn demo(global: &Global, options: &DemoOptions) -> Result<ExitCode, CliError
     Ok(runtime.block_on(demo::run(DemoArgs { json: global.json, keep: options.keep.clone(), livekit, color })))
 }
 
-/// `doctor` while no supervisor runs: what this machine can do under this configuration.
+/// `doctor` while no supervisor runs: what one would find here under this configuration.
 pub fn doctor(global: &Global) -> Result<DoctorReport, CliError> {
-    let config = match global.config {
-        Some(_) => load(global)?,
-        None => Config::embedded(ANY_AGENCY, Path::new("/"))?,
+    let (config, found) = match global.config.is_some().then(|| Config::load(&request(global))) {
+        None => (Config::generated(ANY_AGENCY, "defaults", Path::new("/"), &request(global)), no_configuration()),
+        Some(Ok(config)) => {
+            let verdict = if config.warnings.is_empty() { Verdict::Pass } else { Verdict::Warn };
+            let detail = format!("{}: no fault, {} warnings", config.name(), config.warnings.len());
+            let remedy = (verdict == Verdict::Warn).then(|| "`openrtc-supervisor config check` tells them".to_owned());
+            (Ok(config), finding("config", verdict, detail, remedy))
+        }
+        Some(Err(faults)) => {
+            let detail = faults.faults.first().map_or_else(String::new, ToString::to_string);
+            let remedy = Some("`openrtc-supervisor config check` tells every fault".to_owned());
+            (Config::embedded(ANY_AGENCY, Path::new("/")), finding("config", Verdict::Fail, detail, remedy))
+        }
     };
+    // Directories that have no default here are a fault of their own.
+    let config = config.or_else(|_| Config::embedded(ANY_AGENCY, Path::new("/")))?;
     let walls = Walls::look(&config.cgroup, &config.uids);
-    Ok(doctor::report(&config, &walls, &[], None))
+    let mut report = doctor::report(&config, &walls, &[], None);
+    report.findings.push(found);
+    let unfit = unfit_interpreters(&config)?;
+    report.findings.extend(config.python_runtimes().map(|(name, python)| {
+        let key = format!("runtimes.{name}.python");
+        match unfit.iter().find(|fault| fault.key == key) {
+            Some(fault) => finding(&key, Verdict::Fail, fault.problem.clone(), Some(fault.remedy.clone())),
+            None => finding(&key, Verdict::Pass, python.interpreter.display().to_string(), None),
+        }
+    }));
+    report.findings.push(control_socket(&config.supervisor.control_socket));
+    report.findings.extend(Preflight::of(&config).findings());
+    Ok(report)
+}
+
+fn no_configuration() -> Finding {
+    let remedy = "name one by --config; `openrtc-supervisor config init` writes one".to_owned();
+    finding("config", Verdict::Warn, "none was named: the defaults are looked at", Some(remedy))
+}
+
+/// A socket that nobody listens at is what a supervisor left that was killed.
+fn control_socket(path: &Path) -> Finding {
+    let shown = path.display();
+    match std::os::unix::net::UnixStream::connect(path) {
+        Ok(_) => finding("control_socket", Verdict::Pass, format!("{shown}: a supervisor listens"), None),
+        Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+            let remedy = "nothing to do: the next start replaces it".to_owned();
+            finding("control_socket", Verdict::Warn, format!("{shown}: stale, nobody listens"), Some(remedy))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            finding("control_socket", Verdict::Pass, format!("{shown}: free"), None)
+        }
+        Err(error) => {
+            let remedy = format!("run this as the user that owns {shown}");
+            finding("control_socket", Verdict::Warn, format!("{shown}: {error}"), Some(remedy))
+        }
+    }
 }
 
 /// `route explain --offline`: what a supervisor that has just started with this configuration would answer.
@@ -168,6 +219,13 @@ fn unfit_interpreters(config: &Config) -> Result<Vec<ConfigFault>, CliError> {
         });
     }
     Ok(faults)
+}
+
+/// `config init --from demo`: the demo's agency, whose agents this executable is.
+pub fn demo_agency() -> Result<String, CliError> {
+    let program = std::env::current_exe().map_err(CliError::Start)?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    Ok(demo::config::of_starting_agency(&program, cores))
 }
 
 /// `config show`: the configuration in force, as JSON, with `***(source)` for each secret.

@@ -56,6 +56,9 @@ pub enum TokenCommand {
 
 /// Options of `token mint`.
 #[derive(Debug, Args)]
+#[command(
+    override_usage = "openrtc-supervisor token mint --tenant <TENANT> --room <ROOM>\n       --identity <IDENTITY> [OPTIONS]"
+)]
 pub struct MintOptions {
     /// Whose room it is
     #[arg(long)]

@@ -22,6 +22,7 @@ mod doctor;
 mod drain;
 pub mod exit;
 pub mod find;
+mod generated;
 pub mod here;
 mod host;
 mod livekit;
@@ -177,12 +178,16 @@ pub enum Command {
     Shutdown,
     /// Show which walls stand on this machine, and what each absent one needs
     Doctor,
-    /// The configuration: check, show, import
+    /// The configuration: check, show, init, import, schema
     #[command(subcommand)]
     Config(config::Command),
     /// The audit log: verify, show
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Print a completion script for a shell
+    Completions(generated::CompletionOptions),
+    /// Print the manual page, or write one for each command
+    Man(generated::ManOptions),
 }
 
 /// Options of `demo`.
@@ -269,6 +274,8 @@ fn perform(cli: Cli, output: &Output, hosts: HostArguments) -> Result<ExitCode, 
         Command::Config(command) => config::perform(&command, &global, output)?,
         Command::Audit(command) => audit::perform(&command, &global, output)?,
         Command::Runtime(command) => runtime::perform(command, &global, output)?,
+        Command::Completions(options) => generated::completions(&options, output)?,
+        Command::Man(options) => generated::man(&options, output)?,
         Command::Doctor => doctor::perform(&asked)?,
         Command::Logs(options) => logs::perform(&options, output)?,
         // These ask one.

@@ -37,10 +37,10 @@ pub struct ServerOptions {
     /// LiveKit server to take calls from, in place of `[livekit] url` and LIVEKIT_URL
     #[arg(long, value_name = "URL")]
     livekit_url: Option<String>,
-    /// Where its API key stands, in place of LIVEKIT_API_KEY: env:NAME or file:PATH
+    /// Where its API key stands, in place of LIVEKIT_API_KEY: env:NAME, file:PATH or credential:NAME
     #[arg(long, value_name = "REFERENCE")]
     livekit_api_key: Option<String>,
-    /// Where its API secret stands, in place of LIVEKIT_API_SECRET: env:NAME or file:PATH
+    /// Where its API secret stands, in place of LIVEKIT_API_SECRET: env:NAME, file:PATH or credential:NAME
     #[arg(long, value_name = "REFERENCE")]
     livekit_api_secret: Option<String>,
 }
@@ -59,7 +59,8 @@ impl ServerOptions {
     /// The option that holds what it should only name: every user of the machine can read a command line.
     fn literal(&self) -> Option<&'static str> {
         let is_literal = |value: &Option<String>| {
-            value.as_ref().is_some_and(|value| !value.starts_with("env:") && !value.starts_with("file:"))
+            let forms = ["env:", "file:", "credential:"];
+            value.as_ref().is_some_and(|value| !forms.iter().any(|form| value.starts_with(form)))
         };
         match (is_literal(&self.livekit_api_secret), is_literal(&self.livekit_api_key)) {
             (true, _) => Some("--livekit-api-secret"),
@@ -90,7 +91,9 @@ pub(super) fn perform(
     hosts: HostArguments,
 ) -> Result<ExitCode, CliError> {
     if let Some(flag) = options.server.literal() {
-        output.complain(&format!("error: {flag} takes env:NAME or file:PATH: everybody here can read a command line"));
+        output.complain(&format!(
+            "error: {flag} takes env:NAME, file:PATH or credential:NAME: all here can read a command line"
+        ));
         return Ok(Exit::Usage.into());
     }
     let mut request = here::request(global);

@@ -55,10 +55,15 @@ fn every_documented_command_parses() {
         "doctor --color never",
         "config check",
         "config show --config a.toml",
+        "config init",
+        "config init --from demo --output agency.toml",
+        "config schema --output s.json",
         "config import main.py",
         "config import agents/ --output agency.toml",
         "runtime list",
         "runtime inspect main.py --json",
+        "completions bash",
+        "man --out /tmp/man1 --json",
         "-q drain --control-socket /tmp/c.sock",
     ] {
         assert!(typed(line).is_ok(), "{line}: {}", typed(line).unwrap_err());
@@ -105,6 +110,40 @@ fn a_command_line_without_a_command_is_run_only_when_it_says_so() {
     let cli = typed("--isolation process --config a.toml").unwrap();
     assert!(cli.command.is_none() && cli.global.isolation.is_some());
     assert_eq!(cli.global.config.as_deref(), Some(Path::new("a.toml")));
+}
+
+/// A command and all below it, each with its words.
+fn all(command: clap::Command) -> Vec<(String, clap::Command)> {
+    fn walk(command: &clap::Command, words: &str, found: &mut Vec<(String, clap::Command)>) {
+        let words = format!("{words} {}", command.get_name());
+        found.push((words.clone(), command.clone()));
+        command.get_subcommands().filter(|it| it.get_name() != "help").for_each(|it| walk(it, &words, found));
+    }
+    let mut found = Vec::new();
+    walk(&command, "", &mut found);
+    found
+}
+
+#[test]
+fn no_line_of_any_help_is_wider_than_a_terminal_of_80_columns() {
+    let mut command = Cli::command().term_width(80);
+    command.build();
+    for (words, mut command) in all(command) {
+        for help in [command.render_help().to_string(), command.render_long_help().to_string()] {
+            let wide: Vec<&str> = help.lines().filter(|line| line.chars().count() > 80).collect();
+            assert!(wide.is_empty(), "{words}: {wide:#?}");
+        }
+    }
+}
+
+#[test]
+fn every_command_has_json_and_says_what_it_does() {
+    let mut command = Cli::command();
+    command.build();
+    for (words, command) in all(command) {
+        assert!(command.get_about().is_some(), "{words}");
+        assert!(command.get_arguments().any(|argument| argument.get_long() == Some("json")), "{words}");
+    }
 }
 
 #[test]

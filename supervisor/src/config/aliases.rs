@@ -27,6 +27,20 @@ const ALIASES: [(&str, &str, &str, &str); 16] = [
     ("", "memory_limit_mb", "wall", "memory_max_mb"),
 ];
 
+/// The seeds' spellings in a kind of section (`tenants.NAME.wall`): each, and the kind and key that it stands for.
+pub(super) fn of_kind(kind: &str) -> impl Iterator<Item = (&'static str, String, &'static str)> {
+    let named = ["tenants.NAME", "runtimes.NAME"].into_iter().find(|named| kind.starts_with(named));
+    let own = named.map_or(kind, |named| kind[named.len()..].trim_start_matches('.')).to_owned();
+    let aliases = ALIASES.into_iter().filter(move |(from, ..)| {
+        let applies = if named.is_some() { *from != "supervisor" } else { !from.is_empty() };
+        applies && *from == own
+    });
+    aliases.map(move |(_, alias, to, key)| {
+        let target: Vec<&str> = named.into_iter().chain([to]).filter(|part| !part.is_empty()).collect();
+        (alias, target.join("."), key)
+    })
+}
+
 /// Finds a table by its key.
 fn table<'a>(entries: &'a mut [Entry], key: &str) -> Option<&'a mut Vec<Entry>> {
     let entry = entries.iter_mut().find(|entry| entry.key == key)?;
@@ -99,12 +113,14 @@ fn rename(root: &mut Vec<Entry>, prefix: &str, faults: &mut Faults) {
     }
 }
 
+/// In `[supervisor]`: OpenRTC's caps of tenants, in one table.
+pub(super) const FLAT_MAP: &str = "max_sessions_per_tenant";
+
 /// OpenRTC's `max_sessions_per_tenant = { acme = 50 }`, merged into `[tenants.*]`; a number is the default cap.
 fn flat_map(root: &mut Vec<Entry>, faults: &mut Faults) {
-    const ALIAS: &str = "max_sessions_per_tenant";
     let Some(supervisor) = table(root, "supervisor") else { return };
-    let Some(entry) = take(supervisor, ALIAS) else { return };
-    let written = format!("supervisor.{ALIAS}");
+    let Some(entry) = take(supervisor, FLAT_MAP) else { return };
+    let written = format!("supervisor.{FLAT_MAP}");
     let caps = match entry.node.value {
         Value::Table(caps) => caps,
         value => {

@@ -47,6 +47,17 @@ pub(super) fn check_file(file: &ConfigFile, exposed: &Exposed, faults: &mut Faul
     }
     lifetime_cpu(file, faults);
     open_top_socket(file, faults);
+    metrics_nowhere(file, faults);
+}
+
+/// Metrics without a token are served on the port of probes and nowhere else.
+fn metrics_nowhere(file: &ConfigFile, faults: &mut Faults) {
+    if file.metrics.without_token && !file.supervisor.has_health_port() {
+        faults.warn(
+            "metrics.without_token = true: has no port; set supervisor.health_listen, or scrape the control API"
+                .to_owned(),
+        );
+    }
 }
 
 /// OpenRTC's socket asks for no token: it is served only where no host may connect to a socket at all (decision W2).

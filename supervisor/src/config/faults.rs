@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use super::shape::Shape;
 use super::suggest;
 use super::tree::Origin;
 
@@ -68,12 +69,23 @@ struct UnknownKey {
     origin: Origin,
 }
 
+/// What is known of a kind of section (`tenants.NAME.wall`), noted while one is read.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// Its keys.
+    pub(super) keys: BTreeMap<&'static str, Shape>,
+    /// What stands under any other name, where it may have some.
+    pub(super) others: Option<Shape>,
+    /// Keys that it refuses with a reason of their own.
+    pub(super) refused: BTreeSet<&'static str>,
+}
+
 /// Gathers faults while a configuration is read and checked.
 #[derive(Default)]
 pub(super) struct Faults {
     list: Vec<Fault>,
     warnings: Vec<String>,
-    known: BTreeMap<String, BTreeSet<&'static str>>,
+    known: BTreeMap<String, Known>,
     unknown: Vec<UnknownKey>,
 }
 
@@ -110,15 +122,31 @@ impl Faults {
         }
     }
 
-    /// Notes that a section of this kind has this key.
-    pub(super) fn know(&mut self, kind: &str, key: &'static str) {
+    /// Notes that a section of this kind has this key, which takes this.
+    pub(super) fn know(&mut self, kind: &str, key: &'static str, shape: impl FnOnce() -> Shape) {
+        self.of_kind(kind, |known| {
+            known.keys.entry(key).or_insert_with(shape);
+        });
+    }
+
+    /// Notes that a section of this kind has keys of any name, which take this.
+    pub(super) fn know_others(&mut self, kind: &str, shape: Shape) {
+        self.of_kind(kind, |known| {
+            known.others.get_or_insert(shape);
+        });
+    }
+
+    /// Notes that a section of this kind refuses this key.
+    pub(super) fn know_refused(&mut self, kind: &str, key: &'static str) {
+        self.of_kind(kind, |known| {
+            known.refused.insert(key);
+        });
+    }
+
+    fn of_kind(&mut self, kind: &str, note: impl FnOnce(&mut Known)) {
         match self.known.get_mut(kind) {
-            Some(keys) => {
-                keys.insert(key);
-            }
-            None => {
-                self.known.insert(kind.to_owned(), BTreeSet::from([key]));
-            }
+            Some(known) => note(known),
+            None => note(self.known.entry(kind.to_owned()).or_default()),
         }
     }
 
@@ -127,25 +155,24 @@ impl Faults {
         self.unknown.push(UnknownKey { kind: kind.to_owned(), path, key, origin });
     }
 
-    /// Every key that was looked for, by the kind of its section (`tenants.NAME.wall`).
-    #[cfg(test)]
-    pub(super) fn known(&self) -> &BTreeMap<String, BTreeSet<&'static str>> {
+    /// Every key that was looked for, by the kind of its section.
+    pub(super) fn known(&self) -> &BTreeMap<String, Known> {
         &self.known
     }
 
     fn remedy_of(&self, unknown: &UnknownKey) -> String {
-        let own = self.known.get(&unknown.kind);
-        let near = suggest::nearest(&unknown.key, own.into_iter().flatten().copied());
+        let own = self.known.get(&unknown.kind).into_iter().flat_map(|known| known.keys.keys().copied());
+        let near = suggest::nearest(&unknown.key, own.clone());
         if let Some(near) = near {
             return format!("did you mean `{near}`?");
         }
-        let elsewhere = self.known.iter().find(|(kind, keys)| {
-            **kind != unknown.kind && !kind.is_empty() && keys.iter().any(|key| *key == unknown.key)
+        let elsewhere = self.known.iter().find(|(kind, known)| {
+            **kind != unknown.kind && !kind.is_empty() && known.keys.contains_key(unknown.key.as_str())
         });
         if let Some((kind, _)) = elsewhere {
             return format!("it belongs to [{kind}]");
         }
-        let keys: Vec<&str> = own.into_iter().flatten().copied().collect();
+        let keys: Vec<&str> = own.collect();
         match keys.is_empty() {
             true => "remove it".to_owned(),
             false => format!("remove it; the keys here are {}", keys.join(", ")),

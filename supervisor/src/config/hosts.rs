@@ -3,6 +3,7 @@
 //! Owns: liveness, the range of uids, and cgroups. Never: differs between tenants.
 
 use super::section::Section;
+use super::shape::Shape;
 use super::tree::Value;
 use super::wall::{CgroupMode, CgroupSettings, UidSettings};
 
@@ -69,7 +70,7 @@ impl HostsFile {
 }
 
 fn uid_range(wall: &mut Section<'_>) -> Option<UidSettings> {
-    let spot = wall.node("uid_range")?;
+    let spot = wall.node("uid_range", || Shape::Uids)?;
     let uid = |value: &Value| match value {
         Value::Whole(uid) => u32::try_from(*uid).ok().filter(|uid| (1_000..u32::MAX - 1).contains(uid)),
         _ => None,

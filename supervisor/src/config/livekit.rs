@@ -11,6 +11,7 @@ use super::faults::Faults;
 use super::paths::Environment;
 use super::reference::{self, SecretRef};
 use super::section::{Limit, Section, Spot};
+use super::shape::Shape;
 use super::tree::Origin;
 
 /// Bytes of an agent's name that the server takes without trouble.
@@ -216,12 +217,12 @@ fn error_in_short(error: &openrtc_livekit::EndpointError) -> &'static str {
 }
 
 fn secret(section: &mut Section<'_>, key: &'static str) -> Option<Spot<SecretRef>> {
-    let spot = section.node(key)?;
+    let spot = section.node(key, || Shape::Secret)?;
     reference::read(section, spot)
 }
 
 fn agent_names(section: &mut Section<'_>) -> Option<Vec<String>> {
-    let list = section.texts("agent_names")?;
+    let list = section.texts_of("agent_names", || Shape::SomeTexts(1))?;
     if list.value.is_empty() || list.value.len() > AGENT_NAMES_MAX {
         let problem = format!("has {} entries", list.value.len());
         let remedy = format!("give 1 to {AGENT_NAMES_MAX} names; \"\" takes every room that names no agent");
@@ -245,10 +246,10 @@ fn agent_names(section: &mut Section<'_>) -> Option<Vec<String>> {
 fn words<T: Copy + Ord>(
     section: &mut Section<'_>,
     key: &'static str,
-    words: &[(&str, T)],
+    words: &[(&'static str, T)],
     some: bool,
 ) -> Option<BTreeSet<T>> {
-    let list = section.texts(key)?;
+    let list = section.texts_of(key, || Shape::Words(words.iter().map(|(word, _)| *word).collect(), some))?;
     let choices: Vec<String> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
     if some && list.value.is_empty() {
         let remedy = format!("give {}", choices.join(" or "));

@@ -18,7 +18,7 @@ pub struct Observers {
     pub end_timeout_ms: u64,
 }
 
-/// OpenRTC's metrics stream (schema 2).
+/// OpenRTC's metrics stream (schema 2), and Prometheus'.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Metrics {
     /// Into this file, truncated at start; `None` is off.
@@ -27,6 +27,8 @@ pub struct Metrics {
     pub jsonl_interval_ms: u64,
     /// Events kept between two writes; more are dropped and counted.
     pub stream_events_max: usize,
+    /// Whether `/metrics` is served at `health_listen` too, where nobody needs a token.
+    pub without_token: bool,
 }
 
 /// The audit log.
@@ -62,6 +64,7 @@ impl Metrics {
             jsonl: section.path_or_none("jsonl"),
             jsonl_interval_ms: section.seconds("jsonl_interval_s", 250..=3_600_000).unwrap_or(1_000),
             stream_events_max: section.whole("stream_events_max", 1..=65_536).unwrap_or(256) as usize,
+            without_token: section.flag("without_token").unwrap_or(false),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::section::{Section, Spot};
+use super::shape::Shape;
 use super::variables::PROGRAM_PATH;
 
 /// Whether a path is an executable file.
@@ -20,7 +21,7 @@ pub(super) fn find(name: &str) -> Option<PathBuf> {
 
 /// Reads `command`; its first word becomes the absolute path of a program that exists.
 pub(super) fn command(section: &mut Section<'_>) -> Option<Spot<Vec<String>>> {
-    let list = section.texts("command")?;
+    let list = section.texts_of("command", || Shape::SomeTexts(1))?;
     let mut words: Vec<String> = list.value.iter().map(|word| word.value.clone()).collect();
     let Some(name) = words.first().cloned().filter(|name| !name.is_empty()) else {
         section.faults.add(&list.origin, &list.key, None, "names no program", "write command = [\"./program\"]");

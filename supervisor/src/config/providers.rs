@@ -8,6 +8,7 @@ use serde_json::{Map, Value as Json};
 
 use super::reference::{self, SecretRef};
 use super::section::{Section, Spot};
+use super::shape::Shape;
 use super::tree::{Entry, Value, json_object};
 
 /// The plugin name under which LiveKit Inference is passed on.
@@ -95,7 +96,7 @@ pub(super) fn is_secret_name(name: &str) -> bool {
 }
 
 fn provider(section: &mut Section<'_>, step: &'static str) -> Option<Provider> {
-    let spot = section.node(step)?;
+    let spot = section.node(step, || Shape::Provider)?;
     let provider = match &spot.value {
         Value::Text(text) => from_text(text),
         Value::Table(entries) => return from_table(section, &spot, entries),
@@ -152,7 +153,7 @@ fn from_table(section: &mut Section<'_>, spot: &Spot<Value>, entries: &[Entry]) 
 pub(super) fn api_keys(section: &mut Section<'_>) -> ApiKeys {
     section.table("api_keys", |keys| {
         let mut read = ApiKeys::new();
-        for (name, node, key) in keys.rest() {
+        for (name, node, key) in keys.rest_of(Shape::Secret) {
             if !is_plugin(&name) {
                 keys.faults.add(&node.origin, &key, None, "names no provider", "use lower case, as in `openai`");
                 continue;
@@ -168,7 +169,7 @@ pub(super) fn api_keys(section: &mut Section<'_>) -> ApiKeys {
 
 /// Reads a table of free form, for the agent.
 pub(super) fn agent_config(section: &mut Section<'_>) -> Map<String, Json> {
-    let Some(spot) = section.node("agent_config") else { return Map::new() };
+    let Some(spot) = section.node("agent_config", || Shape::Free) else { return Map::new() };
     let json = match &spot.value {
         Value::Table(entries) => json_object(entries),
         _ => None,

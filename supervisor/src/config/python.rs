@@ -11,6 +11,7 @@ use super::faults::Faults;
 use super::paths::Environment;
 use super::programs;
 use super::section::{Section, Spot};
+use super::shape::Shape;
 use super::tree::{Origin, Value};
 use super::variables::PROGRAM_PATH;
 
@@ -235,7 +236,7 @@ fn agents_dir(dir: &Spot<String>, faults: &mut Faults) -> Option<ApplicationTarg
 }
 
 fn preload(section: &mut Section<'_>) -> Option<Preload> {
-    let spot = section.node("preload")?;
+    let spot = section.node("preload", || Shape::WordOrTexts("auto"))?;
     let modules = match &spot.value {
         Value::Text(text) if text == "auto" => return Some(Preload::Auto),
         Value::List(items) => items

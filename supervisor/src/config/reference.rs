@@ -47,7 +47,7 @@ fn fault<T>(section: &mut Section<'_>, at: &Spot<Value>, problem: &str, remedy: 
     None
 }
 
-/// Reads a reference: a table, `"env:X"`, `"file:…"`, or a literal. No message shows the value.
+/// Reads a reference: a table, `"env:X"`, `"file:…"`, `"credential:…"`, or a literal. No message shows the value.
 pub(super) fn read(section: &mut Section<'_>, at: Spot<Value>) -> Option<Spot<SecretRef>> {
     let reference = match &at.value {
         Value::Text(text) | Value::Raw(text) => short_form(&at, text),
@@ -64,6 +64,9 @@ fn short_form(at: &Spot<Value>, text: &str) -> Option<SecretRef> {
     }
     if let Some(path) = text.strip_prefix("file:") {
         return Some(SecretRef::File(at.origin.resolve(path)));
+    }
+    if let Some(name) = text.strip_prefix("credential:") {
+        return Some(SecretRef::Credential(name.to_owned()));
     }
     Some(SecretRef::Literal(SecretText::new(text.to_owned())))
 }

@@ -10,6 +10,7 @@ use openrtc_policy::rules::{Fallback, RoomRules, RoutingRule, RoutingRules};
 use super::agents::AgentNames;
 use super::faults::Faults;
 use super::section::{Section, Spot};
+use super::shape::Shape;
 use super::tree::Value;
 
 struct RuleFile {
@@ -104,7 +105,7 @@ impl RuleFile {
 
 fn metadata(section: &mut Section<'_>) -> BTreeMap<String, String> {
     let mut metadata = BTreeMap::new();
-    for (name, node, key) in section.rest() {
+    for (name, node, key) in section.rest_of(Shape::Scalar) {
         let text = match &node.value {
             Value::Text(text) => Some(text.clone()),
             Value::Whole(number) => Some(number.to_string()),
@@ -133,7 +134,7 @@ pub(super) struct RoomsFile {
 impl RoomsFile {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         let modes = [("off", false), ("tenant_prefix", true)];
-        let separator = section.text("separator");
+        let separator = section.text_of("separator", || Shape::Short(8));
         if let Some(spot) = separator.as_ref().filter(|spot| spot.value.is_empty() || spot.value.len() > 8) {
             let value = Some(format!("{:?}", spot.value));
             section.faults.add(

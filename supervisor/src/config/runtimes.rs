@@ -11,6 +11,7 @@ use super::programs;
 use super::providers::Providers;
 use super::python::{PythonFile, PythonRuntime};
 use super::section::{Limit, Section, Spot};
+use super::shape::Shape;
 use super::variables::{self, Variables};
 use super::walls::WallLayer;
 
@@ -152,7 +153,7 @@ impl Runtime {
 
 fn kind(section: &mut Section<'_>) -> Option<Kind> {
     let (key, origin) = (format!("{}.kind", section.path()), section.origin.clone());
-    let Some(spot) = section.text("kind") else {
+    let Some(spot) = section.text_of("kind", || Shape::Word(vec!["python", "program"])) else {
         section.faults.add(&origin, &key, None, "is missing", "write kind = \"python\" or \"program\"");
         return None;
     };

@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use super::faults::Faults;
+use super::shape::Shape;
 use super::tree::{Entry, Node, Origin, Value};
 
 /// A value with its place, for faults found later.
@@ -48,7 +49,7 @@ pub(super) struct Section<'a> {
     pub(super) faults: &'a mut Faults,
 }
 
-fn join(path: &str, key: &str) -> String {
+pub(super) fn join(path: &str, key: &str) -> String {
     let bare = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     let key = if bare { key.to_owned() } else { format!("{key:?}") };
     if path.is_empty() { key } else { format!("{path}.{key}") }
@@ -73,8 +74,8 @@ impl<'a> Section<'a> {
         }
     }
 
-    fn take(&mut self, key: &'static str) -> Option<Entry> {
-        self.faults.know(&self.kind, key);
+    fn take(&mut self, key: &'static str, shape: impl FnOnce() -> Shape) -> Option<Entry> {
+        self.faults.know(&self.kind, key, shape);
         self.take_any(key)
     }
 
@@ -83,15 +84,15 @@ impl<'a> Section<'a> {
         Some(self.entries.remove(at))
     }
 
-    fn spot(&mut self, key: &'static str) -> Option<Spot<Value>> {
-        let entry = self.take(key)?;
+    fn spot(&mut self, key: &'static str, shape: impl FnOnce() -> Shape) -> Option<Spot<Value>> {
+        let entry = self.take(key, shape)?;
         let path = entry.written.unwrap_or_else(|| join(&self.path, key));
         Some(Spot { value: entry.node.value, key: path, origin: entry.node.origin })
     }
 
-    /// Takes a value whole.
-    pub(super) fn node(&mut self, key: &'static str) -> Option<Spot<Value>> {
-        let spot = self.spot(key)?;
+    /// Takes a value whole; the caller checks that it is of this shape.
+    pub(super) fn node(&mut self, key: &'static str, shape: impl FnOnce() -> Shape) -> Option<Spot<Value>> {
+        let spot = self.spot(key, shape)?;
         Some(Spot { value: spot.value.typed(&spot.origin), ..spot })
     }
 
@@ -131,13 +132,13 @@ impl<'a> Section<'a> {
 
     /// A whole number within a range.
     pub(super) fn whole(&mut self, key: &'static str, range: RangeInclusive<u64>) -> Option<u64> {
-        let spot = self.node(key)?;
+        let spot = self.node(key, || Shape::Whole(range.clone()))?;
         self.whole_of(&spot, &range, false)
     }
 
     /// A whole number within a range, or `"off"`.
     pub(super) fn limit(&mut self, key: &'static str, range: RangeInclusive<u64>) -> Option<Limit> {
-        let spot = self.node(key)?;
+        let spot = self.node(key, || Shape::Limit(range.clone()))?;
         self.limit_of(&spot, &range)
     }
 
@@ -151,7 +152,7 @@ impl<'a> Section<'a> {
 
     /// The same for the seeds' memory keys, where 0 too is off.
     pub(super) fn limit_or_zero(&mut self, key: &'static str, range: RangeInclusive<u64>) -> Option<Limit> {
-        let spot = self.node(key)?;
+        let spot = self.node(key, || Shape::LimitOrZero(range.clone()))?;
         match spot.value {
             Value::Whole(0) => Some(Limit::Off),
             _ => self.limit_of(&spot, &range),
@@ -160,7 +161,7 @@ impl<'a> Section<'a> {
 
     /// A whole number within a range, `"off"` or `"auto"`.
     pub(super) fn auto(&mut self, key: &'static str, range: RangeInclusive<u64>) -> Option<Auto> {
-        let spot = self.node(key)?;
+        let spot = self.node(key, || Shape::Auto(range.clone()))?;
         match &spot.value {
             Value::Text(text) if text == "auto" => Some(Auto::Auto),
             _ => self.limit_of(&spot, &range).map(Auto::Limit),
@@ -169,7 +170,7 @@ impl<'a> Section<'a> {
 
     /// Seconds, whole or not, within a range of milliseconds; gives milliseconds.
     pub(super) fn seconds(&mut self, key: &'static str, range_ms: RangeInclusive<u64>) -> Option<u64> {
-        let spot = self.node(key)?;
+        let spot = self.node(key, || Shape::Seconds(range_ms.clone()))?;
         self.seconds_of(&spot, &range_ms)
     }
 
@@ -187,7 +188,7 @@ impl<'a> Section<'a> {
 
     /// A number within a range.
     pub(super) fn ratio(&mut self, key: &'static str, range: RangeInclusive<f64>) -> Option<f64> {
-        let spot = self.node(key)?;
+        let spot = self.node(key, || Shape::Ratio(range.clone()))?;
         match spot.value {
             Value::Whole(number) => self.in_range(&spot, Some(number as f64), &range, "", false),
             Value::Fraction(number) => self.in_range(&spot, Some(number), &range, "", false),
@@ -197,7 +198,7 @@ impl<'a> Section<'a> {
 
     /// `true`, `false`, `"on"` or `"off"`.
     pub(super) fn flag(&mut self, key: &'static str) -> Option<bool> {
-        let spot = self.node(key)?;
+        let spot = self.node(key, || Shape::Flag)?;
         match &spot.value {
             Value::Flag(flag) => Some(*flag),
             Value::Text(text) if text == "on" => Some(true),
@@ -208,7 +209,12 @@ impl<'a> Section<'a> {
 
     /// Text, with its place.
     pub(super) fn text(&mut self, key: &'static str) -> Option<Spot<String>> {
-        let spot = self.spot(key)?;
+        self.text_of(key, || Shape::Text)
+    }
+
+    /// The same; the caller checks that it is of this shape.
+    pub(super) fn text_of(&mut self, key: &'static str, shape: impl FnOnce() -> Shape) -> Option<Spot<String>> {
+        let spot = self.spot(key, shape)?;
         match spot.value {
             Value::Text(value) | Value::Raw(value) => Some(Spot { value, key: spot.key, origin: spot.origin }),
             _ => self.refuse(&spot, "text in quotes"),
@@ -221,8 +227,8 @@ impl<'a> Section<'a> {
     }
 
     /// One of a few words.
-    pub(super) fn choice<T: Copy>(&mut self, key: &'static str, words: &[(&str, T)]) -> Option<T> {
-        let spot = self.text(key)?;
+    pub(super) fn choice<T: Copy>(&mut self, key: &'static str, words: &[(&'static str, T)]) -> Option<T> {
+        let spot = self.text_of(key, || Shape::Word(words.iter().map(|(word, _)| *word).collect()))?;
         if let Some((_, choice)) = words.iter().find(|(word, _)| *word == spot.value) {
             return Some(*choice);
         }
@@ -232,9 +238,9 @@ impl<'a> Section<'a> {
         None
     }
 
-    /// The items of a list, each with its place.
-    pub(super) fn items(&mut self, key: &'static str) -> Option<Spot<Vec<Spot<Value>>>> {
-        let spot = self.node(key)?;
+    /// The items of a list, each with its place; the caller checks that it is of this shape.
+    pub(super) fn items(&mut self, key: &'static str, shape: impl FnOnce() -> Shape) -> Option<Spot<Vec<Spot<Value>>>> {
+        let spot = self.node(key, shape)?;
         match spot.value {
             Value::List(list) => {
                 let name = |at: usize| format!("{}[{at}]", spot.key);
@@ -248,7 +254,16 @@ impl<'a> Section<'a> {
 
     /// A list of texts.
     pub(super) fn texts(&mut self, key: &'static str) -> Option<Spot<Vec<Spot<String>>>> {
-        let list = self.items(key)?;
+        self.texts_of(key, || Shape::Texts)
+    }
+
+    /// The same; the caller checks that it is of this shape.
+    pub(super) fn texts_of(
+        &mut self,
+        key: &'static str,
+        shape: impl FnOnce() -> Shape,
+    ) -> Option<Spot<Vec<Spot<String>>>> {
+        let list = self.items(key, shape)?;
         let mut texts = Vec::new();
         for item in list.value {
             match item.value {
@@ -275,7 +290,16 @@ impl<'a> Section<'a> {
 
     /// A table, read by `read`; an absent one is read as empty, so that its keys are known.
     pub(super) fn table<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Section<'_>) -> T) -> T {
-        let (entries, origin) = match self.spot(key) {
+        self.table_of(key, || Shape::Table, read)
+    }
+
+    fn table_of<T>(
+        &mut self,
+        key: &'static str,
+        shape: impl FnOnce() -> Shape,
+        read: impl FnOnce(&mut Section<'_>) -> T,
+    ) -> T {
+        let (entries, origin) = match self.spot(key, shape) {
             None => (Vec::new(), self.origin.clone()),
             Some(Spot { value: Value::Table(entries), origin, .. }) => (entries, origin),
             Some(spot) => {
@@ -299,7 +323,8 @@ impl<'a> Section<'a> {
         kind: &str,
         mut read: impl FnMut(&mut Section<'_>) -> T,
     ) -> Vec<(Spot<String>, T)> {
-        self.table(key, |tables| {
+        let shape = || Shape::Named(kind.to_owned());
+        self.table_of(key, shape, |tables| {
             let mut named = Vec::new();
             for entry in std::mem::take(&mut tables.entries) {
                 let path = join(&tables.path, &entry.key);
@@ -326,7 +351,7 @@ impl<'a> Section<'a> {
 
     /// A list of tables, each read by `read`.
     pub(super) fn tables<T>(&mut self, key: &'static str, mut read: impl FnMut(&mut Section<'_>) -> T) -> Vec<T> {
-        let Some(list) = self.items(key) else { return Vec::new() };
+        let Some(list) = self.items(key, || Shape::Tables) else { return Vec::new() };
         let kind = join(&self.kind, key);
         let mut tables = Vec::new();
         for item in list.value {
@@ -342,7 +367,13 @@ impl<'a> Section<'a> {
         tables
     }
 
-    /// What is left, whatever its keys are called.
+    /// What is left, whatever its keys are called; the caller checks that each is of this shape.
+    pub(super) fn rest_of(&mut self, shape: Shape) -> Vec<(String, Node, String)> {
+        self.faults.know_others(&self.kind, shape);
+        self.rest()
+    }
+
+    /// Takes what is left without a look.
     pub(super) fn rest(&mut self) -> Vec<(String, Node, String)> {
         let entries = std::mem::take(&mut self.entries);
         let path = &self.path;
@@ -351,6 +382,7 @@ impl<'a> Section<'a> {
 
     /// Refuses a key that belongs elsewhere.
     pub(super) fn refuse_here(&mut self, key: &'static str, problem: &str, remedy: &str) {
+        self.faults.know_refused(&self.kind, key);
         if let Some(entry) = self.take_any(key) {
             let path = join(&self.path, key);
             self.faults.add(&entry.origin, &path, None, problem, remedy);

@@ -3,6 +3,7 @@
 //! Owns: the section's keys, ranges and defaults. Never: holds a rule; those go to [`openrtc_policy::Rules`].
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use openrtc_ipc::TenantId;
@@ -12,6 +13,7 @@ use super::faults::Faults;
 use super::paths::{self, CONTROL_SOCKET, Environment, SOCKET_BYTES_MAX};
 use super::reference::{self, SecretRef};
 use super::section::{Limit, Section, Spot};
+use super::shape::Shape;
 use super::tree::{Origin, Value};
 
 /// What two tenants with the same secret get.
@@ -60,6 +62,9 @@ pub struct Group {
 
 pub(super) const SCOPES: [(&str, HostScope); 2] = [("tenant", HostScope::Tenant), ("session", HostScope::Session)];
 
+/// Milliseconds before the next host of a tenant whose hosts died.
+const WAIT_MS: RangeInclusive<u64> = 10..=86_400_000;
+
 /// What was written.
 pub(super) struct SupervisorFile {
     pub(super) host_scope: Option<HostScope>,
@@ -96,7 +101,8 @@ pub(super) struct SupervisorFile {
 impl SupervisorFile {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         isolation(section);
-        let control_token = section.node("control_token").and_then(|spot| reference::read(section, spot));
+        let control_token =
+            section.node("control_token", || Shape::Secret).and_then(|spot| reference::read(section, spot));
         Self {
             control_group: control_group(section),
             control_listen: control_listen(section, control_token.is_some()),
@@ -132,6 +138,11 @@ impl SupervisorFile {
             openrtc_top_socket: section.text_or_none("openrtc_top_socket").filter(|spot| spot.value != "off"),
             shared_keys: section.choice("shared_keys", &[("warn", SharedKeys::Warn), ("deny", SharedKeys::Deny)]),
         }
+    }
+
+    /// Whether probes have a port of their own.
+    pub(super) fn has_health_port(&self) -> bool {
+        self.health_listen.is_some()
     }
 
     /// Finds the directories and names the sockets.
@@ -171,7 +182,7 @@ impl SupervisorFile {
 }
 
 fn isolation(section: &mut Section<'_>) {
-    let Some(spot) = section.text("isolation") else { return };
+    let Some(spot) = section.text_of("isolation", || Shape::Word(vec!["process"])) else { return };
     let remedy = match spot.value.as_str() {
         "process" => return,
         "coroutine" => "use \"process\"; for sessions as coroutines of one process run OpenRTC itself",
@@ -210,7 +221,7 @@ fn control_listen(section: &mut Section<'_>, token: bool) -> Option<SocketAddr> 
 
 /// An address, or a port alone, which is OpenRTC's `port`: of every address.
 fn health_listen(section: &mut Section<'_>) -> Option<SocketAddr> {
-    let spot = section.node("health_listen")?;
+    let spot = section.node("health_listen", || Shape::AddressOrPort)?;
     let wanted = match &spot.value {
         Value::Text(text) => Spot { value: text.clone(), key: spot.key.clone(), origin: spot.origin.clone() },
         Value::Whole(port) => match u16::try_from(*port).ok().filter(|port| *port != 0) {
@@ -248,12 +259,12 @@ fn default_tenant(section: &mut Section<'_>) -> Option<TenantId> {
 }
 
 fn restart_backoff(section: &mut Section<'_>) -> Option<Vec<u64>> {
-    let list = section.items("restart_backoff_s")?;
+    let list = section.items("restart_backoff_s", || Shape::Waits(WAIT_MS))?;
     if list.value.is_empty() || list.value.len() > 16 {
         let problem = format!("has {} entries", list.value.len());
         section.faults.add(&list.origin, &list.key, None, problem, "give 1 to 16 waits in seconds");
     }
-    Some(list.value.iter().filter_map(|wait| section.seconds_of(wait, &(10..=86_400_000))).collect())
+    Some(list.value.iter().filter_map(|wait| section.seconds_of(wait, &WAIT_MS)).collect())
 }
 
 /// A bare name is a file in the runtime directory; a path is relative to where it stands.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use super::reference::{self, SecretRef};
 use super::section::{Section, Spot};
+use super::shape::Shape;
 use super::tree::Value;
 
 /// Where programs are looked for, and what agents get as `PATH`.
@@ -26,7 +27,7 @@ pub(super) type Variables = BTreeMap<String, Spot<Variable>>;
 pub(super) fn read(section: &mut Section<'_>) -> Variables {
     section.table("env", |env| {
         let mut variables = Variables::new();
-        for (name, node, key) in env.rest() {
+        for (name, node, key) in env.rest_of(Shape::Variable) {
             if !reference::is_variable(&name) || name.starts_with("OPENRTC_") {
                 let remedy = "use letters, digits and _; names that begin with OPENRTC_ are ours";
                 env.faults.add(&node.origin, &key, None, "is no variable to set", remedy);
@@ -55,7 +56,7 @@ fn variable(env: &mut Section<'_>, spot: Spot<Value>) -> Option<Spot<Variable>> 
             return None;
         }
     };
-    if let Some((form @ ("env" | "file"), rest)) = text.split_once(':') {
+    if let Some((form @ ("env" | "file" | "credential"), rest)) = text.split_once(':') {
         env.faults.warn(format!(
             "{} is passed on as the text \"{form}:…\"; for a reference write {{ {form} = {rest:?} }}",
             spot.key

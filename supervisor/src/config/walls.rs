@@ -2,14 +2,18 @@
 //!
 //! Owns: the keys of a wall, their ranges, and how layers merge. Never: raises one.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use openrtc_ipc::{CpuMax, DataMax, RunAs, Wall, WallSpec};
 
 use super::section::{Auto, Limit, Section, Spot};
+use super::shape::Shape;
 use super::tree::Value;
 
 const MIB: u64 = 1 << 20;
+/// A year at most.
+const CPU_SECONDS: RangeInclusive<u64> = 1..=31_536_000;
 
 /// Where the warning mark of memory stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -208,13 +212,13 @@ fn memory_warn(section: &mut Section<'_>) -> Option<WarnAt> {
 }
 
 fn cpu_seconds(section: &mut Section<'_>) -> Option<Spot<Limit>> {
-    let spot = section.node("cpu_seconds_max")?;
-    let value = section.limit_of(&spot, &(1..=31_536_000))?;
+    let spot = section.node("cpu_seconds_max", || Shape::Limit(CPU_SECONDS))?;
+    let value = section.limit_of(&spot, &CPU_SECONDS)?;
     Some(Spot { value, key: spot.key, origin: spot.origin })
 }
 
 fn run_as(section: &mut Section<'_>) -> Option<RunAs> {
-    let spot = section.text("run_as")?;
+    let spot = section.text_of("run_as", || Shape::Pattern("^(auto|same|0*[1-9][0-9]*:0*[1-9][0-9]*)$"))?;
     let fixed = |text: &str| {
         let (uid, gid) = text.split_once(':')?;
         let (uid, gid) = (uid.parse().ok()?, gid.parse().ok()?);
@@ -233,7 +237,7 @@ fn run_as(section: &mut Section<'_>) -> Option<RunAs> {
 }
 
 fn connect_ports(section: &mut Section<'_>) -> Option<Option<Vec<u16>>> {
-    let spot = section.node("connect_ports")?;
+    let spot = section.node("connect_ports", || Shape::Ports)?;
     let ports = match &spot.value {
         Value::Text(text) if text == "any" => return Some(None),
         Value::List(items) => items
@@ -253,7 +257,11 @@ fn connect_ports(section: &mut Section<'_>) -> Option<Option<Vec<u16>>> {
 }
 
 fn require(section: &mut Section<'_>) -> Vec<Wall> {
-    let Some(list) = section.texts("require") else { return Vec::new() };
+    let Some(list) =
+        section.texts_of("require", || Shape::Words(WALLS.iter().map(|wall| wall.name()).collect(), false))
+    else {
+        return Vec::new();
+    };
     let mut walls = Vec::new();
     for item in list.value {
         match WALLS.iter().find(|wall| wall.name() == item.value) {

@@ -1,6 +1,7 @@
 //! `/healthz`, `/readyz` and `/worker`: what probes ask, without a token, over the sockets and `[supervisor] health_listen`.
 //!
-//! Owns: when we are ready, and why not. Never: tells a tenant's name, or anything that a probe does not need.
+//! Owns: when we are ready, and why not. Never: tells a tenant's name, or anything that a probe does not need; except
+//! where `[metrics] without_token` puts `/metrics` beside them.
 
 use std::net::SocketAddr;
 
@@ -13,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::listen::{Room, converse, next_remote};
+use super::metrics;
 use super::server::ControlError;
 use super::world::World;
 
@@ -27,14 +29,15 @@ pub(super) type Health = watch::Receiver<Option<World>>;
 pub struct HealthServer {
     listener: TcpListener,
     address: SocketAddr,
+    metrics: bool,
 }
 
 impl HealthServer {
-    /// Binds it. Needs a tokio runtime.
-    pub(super) fn open(address: SocketAddr) -> Result<Self, ControlError> {
+    /// Binds it; `/metrics` is served there only if that is asked for. Needs a tokio runtime.
+    pub(super) fn open(address: SocketAddr, metrics: bool) -> Result<Self, ControlError> {
         let listener = super::server::bind(address)?;
         let address = listener.local_addr().unwrap_or(address);
-        Ok(Self { listener, address })
+        Ok(Self { listener, address, metrics })
     }
 
     /// Where it is.
@@ -44,7 +47,9 @@ impl HealthServer {
 
     /// Serves for ever; not ready until there is a world.
     pub async fn serve(self, world: watch::Receiver<Option<World>>) {
-        let router = routes().route("/", get(livekits)).with_state(world);
+        let router = routes().route("/", get(livekits));
+        let router = if self.metrics { router.route("/metrics", get(metrics::show_probes)) } else { router };
+        let router = router.with_state(world);
         let room = Room::new();
         loop {
             let (stream, peer) = next_remote(&self.listener).await;

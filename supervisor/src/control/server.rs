@@ -13,6 +13,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 use openrtc_control_api::{TOKEN_FILE, VERSION_HEADER};
 use openrtc_ipc::SecretText;
 use tokio::net::TcpListener;
@@ -26,7 +27,7 @@ use super::private_dir::{Bound, DirError, PrivateDir};
 use super::refusal::Refusal;
 use super::token::{Token, TokenError};
 use super::world::World;
-use super::{health, routes, top};
+use super::{health, metrics, routes, top};
 
 /// For answers still on their way when we stop.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -47,6 +48,8 @@ pub struct Settings {
     pub listen: Option<SocketAddr>,
     /// Where probes are answered over TCP, if anywhere.
     pub health: Option<SocketAddr>,
+    /// Whether `/metrics` is served there too.
+    pub health_metrics: bool,
 }
 
 /// Why the control server cannot be opened.
@@ -102,7 +105,7 @@ impl Control {
         };
         let top = settings.top_socket.as_ref().map(bind_top).transpose()?;
         let remote = settings.listen.map(bind).transpose()?;
-        let health = settings.health.map(HealthServer::open).transpose()?;
+        let health = settings.health.map(|address| HealthServer::open(address, settings.health_metrics)).transpose()?;
         let group = settings.group;
         Ok(Self { control, top, token, group, remote, remote_token: None, health, _runtime_dir: runtime_dir })
     }
@@ -211,7 +214,8 @@ struct Keys {
 fn routes(world: World, keys: Keys) -> Router {
     let (_, health) = watch::channel(Some(world.clone()));
     Router::new()
-        .nest(openrtc_control_api::PREFIX, routes::router().with_state(world))
+        .nest(openrtc_control_api::PREFIX, routes::router().with_state(world.clone()))
+        .route("/metrics", get(metrics::show).with_state(world))
         .merge(health::routes().with_state(health))
         .fallback(no_such_route)
         .method_not_allowed_fallback(wrong_method)

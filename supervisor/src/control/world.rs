@@ -20,6 +20,7 @@ use crate::dispatch::livekit::Livekit;
 use crate::host::{HostContext, Registry};
 use crate::ledger::{EndedSession, Ledger};
 use crate::observer::{EventStream, Fanout, RecentLines};
+use crate::preflight::Preflight;
 use crate::sources::{Handle, Stopping};
 use crate::spawn::{Spawner, ZygoteRow};
 use openrtc_policy::Policy;
@@ -40,6 +41,8 @@ pub struct About {
     pub kill_wait_ms: u64,
     /// The start-up report.
     pub doctor: DoctorReport,
+    /// What else to look at when asked.
+    pub preflight: Preflight,
 }
 
 /// The state of every route. Clones share everything.

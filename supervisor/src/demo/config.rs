@@ -100,15 +100,36 @@ data_max_mb   = "off"
     )
 }
 
-/// The configuration of the agency that is kept: the same tenants, the default cooldown, and all of it in its own directory.
-pub fn of_kept_agency(program: &Path, cores: usize) -> String {
-    format!(
-        r#"# The demo's agency, to go on with, from the folder above:
+/// How the agency that is kept is used.
+const KEPT: &str = r"# The demo's agency, to go on with, from the folder above:
 #   openrtc-supervisor run --config DIR/openrtc-supervisor.toml
 # and in another terminal, to have it take a call:
 #   openrtc-supervisor --control-socket DIR/run/control.sock dispatch --tenant acme-corp --agent support \
 #     --room acme-corp_support-1 --input DIR/call.wav --wait
-config_version = 1
+";
+
+/// How an agency is used whose configuration alone was written.
+const STARTING: &str = r"# The demo's agency as a starting point: replace its agents by your own programs.
+#   openrtc-supervisor config check --config THIS-FILE
+#   openrtc-supervisor run --config THIS-FILE
+# and in another terminal, to have it take a call (a WAV file of 16 bits, as examples/agency/call.wav):
+#   openrtc-supervisor --control-socket run/control.sock dispatch --tenant acme-corp --agent support \
+#     --room acme-corp_support-1 --input CALL.wav --wait
+";
+
+/// The configuration of the agency that is kept: the same tenants, the default cooldown, and all of it in its own directory.
+pub fn of_kept_agency(program: &Path, cores: usize) -> String {
+    of_agency(KEPT, program, cores)
+}
+
+/// The same as a starting point, for `config init --from demo`.
+pub fn of_starting_agency(program: &Path, cores: usize) -> String {
+    of_agency(STARTING, program, cores)
+}
+
+fn of_agency(opening: &str, program: &Path, cores: usize) -> String {
+    format!(
+        r#"{opening}config_version = 1
 
 [supervisor]
 unknown_tenant = "reject"               # only the tenants below are served

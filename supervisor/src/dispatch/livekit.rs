@@ -14,6 +14,7 @@
 mod again;
 mod calls;
 mod desk;
+mod families;
 mod history;
 mod offer;
 mod operator;
@@ -96,6 +97,7 @@ impl Livekit {
             url: settings.endpoint.to_string(),
             trusted: settings.trusted_metadata.clone(),
             grants: settings.host_grants.clone(),
+            answering: crate::metrics::answer_times(),
         });
         tokio::spawn(rooms::watch(Arc::clone(&office)));
         if let Some(most) = settings.redispatch_after_host_death {

@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{Observer, Taken, Told};
+use crate::metrics::Metrics;
 use crate::telemetry::unix_ms;
 
 /// How long an observer may take over one thing that it is told; after that it is skipped and counted.
@@ -119,12 +120,13 @@ struct Seat {
 pub struct Fanout {
     seats: Arc<RwLock<Vec<Seat>>>,
     timeouts: Timeouts,
+    metrics: Metrics,
 }
 
 impl Fanout {
     /// A fan-out without observers yet.
     pub fn new(timeouts: Timeouts) -> Self {
-        Self { seats: Arc::default(), timeouts }
+        Self { timeouts, ..Self::default() }
     }
 
     /// Adds an observer, on a thread of its own. It is told what happens from now on.
@@ -154,6 +156,7 @@ impl Fanout {
 
     /// Tells every observer. Never waits: where a queue is full, that observer misses this and the miss is counted.
     pub fn tell(&self, told: Told) {
+        self.metrics.book(&told);
         let item = Arc::new(Item { at_unix_ms: unix_ms(), told });
         for seat in self.seats.read().unwrap_or_else(PoisonError::into_inner).iter() {
             let Some(queue) = seat.queue.as_ref().filter(|_| (seat.hears)(&item.told)) else { continue };
@@ -162,6 +165,11 @@ impl Fanout {
                 warn_of(count(&seat.counters.dropped), &seat.name, "misses events, its queue is full");
             }
         }
+    }
+
+    /// What was counted of everything that was told, whether or not an observer heard it.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// What became of everything each observer was told.

@@ -41,7 +41,7 @@ pub mod metrics_jsonl;
 pub mod recent;
 mod row;
 pub mod stream;
-mod words;
+pub(crate) mod words;
 
 pub use fanout::{Fanout, ObserverTally, Timeouts};
 pub use jsonl::JsonlObserver;

@@ -138,7 +138,7 @@ pub(super) fn source_name(source: LineSource) -> &'static str {
 }
 
 /// How a session ended, as one word.
-pub(super) fn status_name(status: Status) -> &'static str {
+pub(crate) fn status_name(status: Status) -> &'static str {
     match status {
         Status::Success => "success",
         Status::Failed => "failed",
@@ -231,14 +231,14 @@ pub(super) fn texts(sessions: &[SessionId]) -> Vec<String> {
 }
 
 /// A reason's stable name and what it carries.
-pub(super) struct Named {
-    pub(super) name: String,
+pub(crate) struct Named {
+    pub(crate) name: String,
     pub(super) details: Map<String, Value>,
 }
 
 impl Named {
     /// Of a reason whose name is under `reason`.
-    pub(super) fn of(reason: &impl Serialize) -> Self {
+    pub(crate) fn of(reason: &impl Serialize) -> Self {
         let Value::Object(mut details) = value_of(reason) else {
             return Self { name: String::new(), details: Map::new() };
         };

@@ -88,7 +88,9 @@ where
         },
         SecretRef::File(path) => file(path.clone()).await,
         SecretRef::Credential(name) => match config.path_of(reference) {
-            Some(path) => file(path).await,
+            Some(path) => file(path).await.map_err(|(problem, _)| {
+                (problem, format!("add LoadCredential={name}:PATH to the unit, or correct the name"))
+            }),
             None => problem("$CREDENTIALS_DIRECTORY is not set", format!("add LoadCredential={name}:PATH to the unit")),
         },
         SecretRef::Exec(argv) => match run(argv.clone()).await {

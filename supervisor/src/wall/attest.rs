@@ -7,8 +7,9 @@ use openrtc_ipc::{Evidence, Lockdown, SetupStep, Wall, WallReport, WallSpec, Wal
 use super::cgroup::Group;
 use super::error::WallError;
 use super::machine::Machine;
-use super::remedy::{self, Surroundings};
+use super::remedy;
 use super::rlimits::{self, Wanted};
+use super::surroundings::Surroundings;
 use crate::sys::proc::{self, Status};
 
 /// `Seccomp:` in `/proc/PID/status` for a filter.

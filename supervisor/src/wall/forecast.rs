@@ -5,7 +5,8 @@
 use openrtc_ipc::{DataMax, Evidence, RunAs, Wall, WallSpec, WallState, WallStatus};
 
 use super::machine::Machine;
-use super::remedy::{self, Surroundings};
+use super::remedy;
+use super::surroundings::Surroundings;
 
 /// First Landlock ABI with scopes.
 const SCOPES_SINCE: u32 = 6;

@@ -30,6 +30,7 @@ mod raised;
 mod remedy;
 mod rlimits;
 mod sampler;
+mod surroundings;
 mod tree;
 
 use std::os::fd::OwnedFd;
@@ -44,6 +45,7 @@ pub use identity::{make_work_dir, reachable_by};
 pub use programs::{ProgramFiles, SEARCH_PATH, resolve};
 pub use raised::{Counters, Raised, Sample, Swept};
 pub use rlimits::RlimitError;
+pub use surroundings::Surroundings;
 
 use crate::config::wall::{CgroupMode, CgroupSettings, UidSettings};
 use crate::sys::proc;
@@ -109,7 +111,7 @@ impl Walls {
         let machine = &self.machine;
         let controllers = machine.place.controllers();
         if machine.cgroup_mode == CgroupMode::Require && controllers.is_none() {
-            let remedy = remedy::Surroundings::detect().cgroup().to_owned();
+            let remedy = Surroundings::detect().cgroup().to_owned();
             return Err(WallError::CgroupMissing { reason: machine.no_cgroup().to_owned(), remedy });
         }
         set_oom_score(pid, spec.oom_score_adj)?;

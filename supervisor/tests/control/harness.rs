@@ -54,6 +54,7 @@ pub(crate) fn settings(home: &tempfile::TempDir) -> Settings {
         group: None,
         listen: None,
         health: None,
+        health_metrics: false,
     }
 }
 
@@ -80,6 +81,7 @@ impl Server {
             slow_session_threshold_ms: 50,
             kill_wait_ms: 10_000,
             doctor: openrtc_control_api::DoctorReport::default(),
+            preflight: openrtc_supervisor::preflight::Preflight::default(),
         };
         let world = World::new(handle, hosts.clone(), ledger.clone(), Fanout::default(), about).reading(view);
         let (stop, stopped) = oneshot::channel();

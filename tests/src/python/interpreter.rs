@@ -12,6 +12,8 @@ use std::process::{Command, Stdio};
 
 /// Oldest and newest CPython 3 that the host supports.
 const MINORS: std::ops::RangeInclusive<u32> = 11..=13;
+/// The variable that names the interpreter to use, instead of the first that is found.
+pub(crate) const VARIABLE: &str = "OPENRTC_TEST_PYTHON";
 /// The oldest pip that can install for another interpreter.
 const PIP_SINCE: (u32, u32) = (22, 3);
 /// What is installed. `maturin` builds the host, the next three examine it, and the last is what
@@ -36,7 +38,8 @@ impl Interpreter {
     pub(crate) fn find() -> Result<Self, String> {
         let mut seen = BTreeSet::new();
         let mut behind_a_door = None;
-        for path in candidates(&["python3", "python3.13", "python3.12", "python3.11"]) {
+        let named = std::env::var_os(VARIABLE).map(|path| vec![PathBuf::from(path)]);
+        for path in named.unwrap_or_else(|| candidates(&["python3", "python3.13", "python3.12", "python3.11"])) {
             let Some((version, real, prefix)) = probe(&path) else { continue };
             if !seen.insert(real.clone()) || !MINORS.contains(&version) {
                 continue;
@@ -46,8 +49,10 @@ impl Interpreter {
                 closed => behind_a_door = behind_a_door.or(Some((path, closed))),
             }
         }
-        let (path, closed) = behind_a_door
-            .ok_or("needs Python 3.11, 3.12 or 3.13: none in /usr/bin, /usr/local/bin or the search path")?;
+        let (path, closed) = behind_a_door.ok_or(
+            "needs Python 3.11, 3.12 or 3.13: none in /usr/bin, /usr/local/bin or the search path \
+                 (OPENRTC_TEST_PYTHON names one)",
+        )?;
         Ok(Self { pip: pip(&path)?, path, closed })
     }
 

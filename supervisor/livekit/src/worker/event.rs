@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -241,6 +241,8 @@ pub struct Offer {
     pub resuming: bool,
     /// It was dispatched to our agent name, not to whoever is there.
     pub explicit: bool,
+    /// When it came.
+    pub came: Instant,
 }
 
 /// A job that is ours.

@@ -35,7 +35,7 @@ impl Worker {
             }
             ServerMessage::Offer { id, job, raw, resuming } => {
                 let explicit = self.registration.is_meant_by(&job.agent_name);
-                let offer = Offer { id, job: *job, raw, resuming, explicit };
+                let offer = Offer { id, job: *job, raw, resuming, explicit, came: now };
                 self.offered(now, from, Box::new(offer), out);
             }
             ServerMessage::Assigned { id, job, raw, token, url } => {

@@ -242,6 +242,7 @@ impl Config {
         put(&mut metrics, "jsonl", path(&self.metrics.jsonl));
         put(&mut metrics, "jsonl_interval_s", seconds(self.metrics.jsonl_interval_ms));
         put(&mut metrics, "stream_events_max", whole(self.metrics.stream_events_max as u64));
+        put(&mut metrics, "without_token", self.metrics.without_token);
         put(root, "metrics", metrics);
         let mut audit = Table::new();
         put(&mut audit, "path", path(&self.audit.path));

@@ -3,7 +3,7 @@
 use super::{AGENT, Place, faults, loaded};
 
 /// Text and the one fault it has.
-const ONE_FAULT: &[(&str, &str)] = &[
+pub(super) const ONE_FAULT: &[(&str, &str)] = &[
     (
         "[supervisor]\nmax_session = 5",
         "F:2: supervisor.max_session: unknown key: did you mean `max_sessions_per_host`?",

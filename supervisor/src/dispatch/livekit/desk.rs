@@ -12,6 +12,7 @@ use openrtc_livekit::{
     Notice, Offer, Service, Standing,
 };
 use openrtc_policy::{Admitted, Answer};
+use prometheus_client::metrics::histogram::Histogram;
 use tokio::sync::mpsc;
 
 use super::calls::{Assigned, Calls};
@@ -39,6 +40,8 @@ pub(super) struct Office {
     pub(super) url: String,
     pub(super) trusted: BTreeSet<TrustedMetadata>,
     pub(super) grants: BTreeSet<HostGrant>,
+    /// From an offer's arrival to its answer.
+    pub(super) answering: Histogram,
 }
 
 /// One connection.
@@ -76,7 +79,12 @@ impl Desk {
 
     async fn hear(&mut self, notice: Notice) -> Result<(), Stopping> {
         match notice {
-            Notice::Offer(offer) => self.answer(*offer).await,
+            Notice::Offer(offer) => {
+                let came = offer.came;
+                let outcome = self.answer(*offer).await;
+                self.office.answering.observe(came.elapsed().as_secs_f64());
+                outcome
+            }
             Notice::Declined { offer, why } => {
                 self.declined(*offer, why);
                 Ok(())
