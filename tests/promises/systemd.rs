@@ -57,7 +57,7 @@ fn the_unit_is_one_that_systemd_takes() {
 #[test]
 fn the_manager_is_told_when_it_is_ready_how_it_goes_and_that_it_stops() {
     let setup = Setup::new(&crate::config("[tenants.acme]\n"));
-    let manager = Manager::at(&setup);
+    let mut manager = Manager::at(&setup);
     let socket = setup.dir().join("notify");
     let mut running = setup.env("NOTIFY_SOCKET", socket).env("WATCHDOG_USEC", "600000").start();
     manager.hear("READY=1");
@@ -79,7 +79,7 @@ fn the_manager_is_told_when_it_is_ready_how_it_goes_and_that_it_stops() {
 #[test]
 fn it_is_not_ready_where_a_required_wall_is_missing() {
     let setup = Setup::new(&crate::config("[wall]\nrequire = [\"network\"]\n"));
-    let mut manager = Manager::at(&setup);
+    let manager = Manager::at(&setup);
     let socket = setup.dir().join("notify");
     let mut running = setup.env("NOTIFY_SOCKET", socket).launch();
     assert!(!running.child.wait().expect("wait").success());
