@@ -31,7 +31,9 @@ use crate::host::morgue::Morgue;
 use crate::host::probe::{self, ProbeFault};
 use crate::host::{HostContext, Registry, chain, tree, work_dir};
 use crate::ledger::Ledger;
-use crate::observer::{EventStream, Fanout, JsonlObserver, LogObserver, MetricsJsonlObserver, Timeouts, Told};
+use crate::observer::{
+    EventStream, Fanout, JsonlObserver, LogObserver, MetricsJsonlObserver, RecentLines, Timeouts, Told,
+};
 use crate::preflight::Preflight;
 use crate::secrets::{SecretFault, Vault};
 use crate::shutdown::Signals;
@@ -157,7 +159,8 @@ async fn serve(config: Config, spawner: Spawner) -> Result<(), RunError> {
     admit_remote(&mut control, &vault, &config)?;
     let clock = Clock::start();
     let run = random_run();
-    let (fanout, events) = all_observers(&config, run)?;
+    let recent = RecentLines::default();
+    let (fanout, events) = all_observers(&config, run, &recent)?;
     let (handle, queue) = Handle::new();
     let audit = Audit::start(&config, &vault, &fanout)?;
     let listening = tokio::spawn(signals.obey(handle.clone(), audit.clone()));
@@ -183,6 +186,8 @@ async fn serve(config: Config, spawner: Spawner) -> Result<(), RunError> {
     let world = World::new(handle.clone(), registry, ledger, fanout.clone(), about(&config, report))
         .with_spawner(context.spawner.clone())
         .with_audit(audit.clone())
+        .with_context(Arc::clone(&context))
+        .with_recent(recent)
         .with_events(events);
     let calls = Calls::default();
     let (asked, end) = (handle.clone(), Duration::from_millis(rules.drain_timeout_ms + rules.terminate_grace_ms));
@@ -235,8 +240,8 @@ async fn flush(fanout: &Fanout) {
 }
 
 /// The observers of a configuration, and the ring that readers of events read.
-fn all_observers(config: &Config, run: u32) -> Result<(Fanout, EventStream), RunError> {
-    let (fanout, events) = (observers(config)?, EventStream::new(run));
+fn all_observers(config: &Config, run: u32, recent: &RecentLines) -> Result<(Fanout, EventStream), RunError> {
+    let (fanout, events) = (observers(config, recent)?, EventStream::new(run));
     fanout.add(events.observer())?;
     Ok((fanout, events))
 }
@@ -359,12 +364,12 @@ fn make_work_root(state_dir: &Path, work_root: &Path) -> Result<(), RunError> {
     Ok(())
 }
 
-fn observers(config: &Config) -> Result<Fanout, RunError> {
+fn observers(config: &Config, recent: &RecentLines) -> Result<Fanout, RunError> {
     let ms = Duration::from_millis;
     let timeouts = Timeouts { start: ms(config.observers.start_timeout_ms), end: ms(config.observers.end_timeout_ms) };
     let fanout = Fanout::new(timeouts.within(ms(config.rules.drain_timeout_ms)));
     fanout.metrics().admit(std::iter::once(&config.rules.default_tenant).chain(config.tenants.keys()));
-    fanout.add(LogObserver)?;
+    fanout.add(recent.following(LogObserver))?;
     if let Some(path) = &config.observers.jsonl {
         fanout.add(JsonlObserver::open(path.clone())?)?;
     }

@@ -1,6 +1,7 @@
 //! What the product promises, one promise a file, each shown on the running binary.
 
 mod admission;
+mod answers;
 mod audit;
 mod breaker;
 mod caps;
@@ -30,6 +31,7 @@ mod secrets;
 mod setup;
 mod systemd;
 mod tagging;
+mod tenant_answers;
 mod top;
 mod walls;
 

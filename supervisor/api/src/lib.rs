@@ -6,12 +6,15 @@
 //! Ids travel as text (`s-1a2b3c4d-17`, `h3.1`), times as milliseconds since 1970, durations and sizes with their unit
 //! in the name. Readers must ignore fields they do not know; requests refuse them.
 
+pub mod admission;
 pub mod agent;
 pub mod breaker;
+pub mod bundle;
 pub mod config;
 pub mod dispatch;
 pub mod doctor;
 pub mod drain;
+pub mod effective;
 pub mod health;
 pub mod host;
 pub mod livekit;
@@ -20,15 +23,20 @@ pub mod problem;
 pub mod session;
 pub mod snapshot;
 pub mod tenant;
+pub mod tenant_health;
+pub mod verification;
 pub mod wall;
 pub mod worker;
 
+pub use admission::{AdmissionQuestion, AdmissionStep, AdmissionTrace, Expected};
 pub use agent::Agent;
 pub use breaker::{Breaker, TripBreaker};
+pub use bundle::{LeftOut, TenantBundle};
 pub use config::{ConfigCheck, ConfigFault};
 pub use dispatch::{Admitted, DispatchRequest, DispatchResponse};
 pub use doctor::{DoctorReport, Finding, Verdict};
 pub use drain::DrainStatus;
+pub use effective::{EffectiveSetting, EffectiveTenant};
 pub use health::{Readiness, Unready, WorkerInfo};
 pub use host::{Host, HostGone};
 pub use livekit::{
@@ -38,7 +46,9 @@ pub use observer::Observer;
 pub use problem::Problem;
 pub use session::{EndedSession, Session, SessionList, SessionRow, SessionUsage};
 pub use snapshot::{ResidentSet, Snapshot, Zygote};
-pub use tenant::Tenant;
+pub use tenant::{Tenant, TenantKilled};
+pub use tenant_health::{Ailment, HealthMark, TenantHealth};
+pub use verification::{Found, Verification, VerifiedPlace, VerifyRequest};
 pub use wall::{Strength, WallRow};
 pub use worker::{System, TopLine, Worker};
 

@@ -1,7 +1,7 @@
 //! Whether a dispatch becomes a session.
 //!
-//! Owns: the order of the questions (semantics H3, D11), and each answer's reason. Never: changes anything but the
-//! places it reserves; a refusal gives them back.
+//! Owns: the order of the questions (semantics H3, D11), and each answer's reason. Never: changes anything before every
+//! question was answered; then it reserves the place, and nothing else.
 //!
 //! ```text
 //! draining → sizes → tenant (parse, missing, unknown, suspended, draining, unusable) → room namespace → breaker
@@ -11,22 +11,26 @@
 //! The agent is chosen before the caps because one of the caps is the agent's: which one cannot be asked before the
 //! agent is known, and all three are reserved together or not at all. So an unknown agent is refused as such even at a
 //! full house. The breaker stands before both, so that an open one costs nothing but its own lookup.
+//!
+//! The questions are asked in one place, [`Policy::judge`], of a policy that it cannot change: a real dispatch is judged
+//! unwatched and then takes its place; an explained one is judged before a witness, and that is all.
 
 use std::collections::BTreeMap;
 
 use openrtc_ipc::{AgentName, RuntimeName, TenantId};
 
-use crate::bounds::ROOM_NAME_BYTES_MAX;
-use crate::caps::{Caps, Full, Reservation};
+use crate::bounds::{METADATA_BYTES_MAX, ROOM_NAME_BYTES_MAX};
+use crate::caps::{Caps, Reservation, Whose};
 use crate::dispatch::Dispatch;
 use crate::drain::Phase;
-use crate::metadata::{Metadata, parse_tenant};
+use crate::metadata::{Metadata, Source, parse_tenant};
 use crate::namespace;
 use crate::placement::Placement;
 use crate::policy::Policy;
 use crate::rejection::{RejectReason, Rejection};
 use crate::routing::{Route, route};
 use crate::rules::{MissingTenant, Rules, TenantStatus, UnknownTenant};
+use crate::trace::{Destination, Expected, Explanation, Rule, Unwatched, Witness, quoted};
 
 /// Yes: everything that the session needs to be opened.
 #[derive(Debug)]
@@ -40,31 +44,82 @@ pub(crate) struct Admission {
     pub(crate) place: Reservation,
 }
 
+/// Every question was answered with yes, and nothing was done about it yet.
+struct Judgement {
+    tenant: TenantId,
+    agent: AgentName,
+    runtime: RuntimeName,
+    routed_by: &'static str,
+    metadata: Metadata,
+    placement: Placement,
+}
+
 impl Policy {
     /// Yes, or the first reason why not.
     pub(crate) fn admit(&mut self, dispatch: &Dispatch) -> Result<Admission, Rejection> {
-        self.serves()?;
-        let metadata = within_bounds(dispatch)?;
-        let tenant = self.tenant_of(dispatch, &metadata)?;
-        self.admit_for(&tenant, dispatch, metadata).map_err(|rejection| rejection.of(&tenant))
+        let Judgement { tenant, agent, runtime, routed_by, metadata, placement } =
+            self.judge(dispatch, &mut Unwatched)?;
+        let place = self.places.take(&tenant, &agent);
+        let metadata = metadata.merged(&tenant);
+        Ok(Admission { tenant, agent, runtime, routed_by, metadata, placement, place })
     }
 
-    fn admit_for(
-        &mut self,
+    /// What this dispatch would be answered if it were offered now, and every rule that says so. Changes nothing.
+    pub fn explain(&self, dispatch: &Dispatch) -> Explanation {
+        let mut steps = Vec::new();
+        let verdict = self.judge(dispatch, &mut steps).map(|judgement| Expected {
+            tenant: judgement.tenant,
+            agent: judgement.agent,
+            runtime: judgement.runtime,
+            routed_by: judgement.routed_by,
+            destination: match judgement.placement {
+                Placement::Attach(host) => Destination::Host(host),
+                Placement::Fresh { evict } => Destination::Fresh(evict),
+            },
+        });
+        Explanation { steps, verdict }
+    }
+
+    fn judge(&self, dispatch: &Dispatch, witness: &mut impl Witness) -> Result<Judgement, Rejection> {
+        witness.asked(Rule::Serving, self.serves(), |()| "the supervisor takes sessions".to_owned())?;
+        let metadata = witness.asked(Rule::Sizes, within_bounds(dispatch), |_| sizes(dispatch))?;
+        let tenant = self.tenant_of(dispatch, &metadata, witness)?;
+        self.judge_for(&tenant, dispatch, metadata, witness).map_err(|rejection| rejection.of(&tenant))
+    }
+
+    fn judge_for(
+        &self,
         tenant: &TenantId,
         dispatch: &Dispatch,
         metadata: Metadata,
-    ) -> Result<Admission, Rejection> {
-        self.tenant_may(tenant)?;
-        let room = self.room_within_namespace(tenant, &dispatch.room)?;
-        self.breaker_permits(tenant)?;
-        let Route { agent, rules, by } = route(&self.rules, dispatch, tenant, &metadata, room)?;
-        self.agent_allowed(tenant, agent)?;
-        let (agent, runtime, agent_cap) = (agent.clone(), rules.runtime.clone(), rules.max_sessions);
-        let place = self.reserve(tenant, &agent, agent_cap)?;
-        let placement = self.place(tenant, &runtime)?;
-        let metadata = metadata.merged(tenant);
-        Ok(Admission { tenant: tenant.clone(), agent, runtime, routed_by: by, metadata, placement, place })
+        witness: &mut impl Witness,
+    ) -> Result<Judgement, Rejection> {
+        self.tenant_may(tenant, witness)?;
+        let room =
+            witness.asked(
+                Rule::RoomNamespace,
+                self.room_within_namespace(tenant, &dispatch.room),
+                |room| match self.rules.rooms.tenant_prefix {
+                    true => format!("in the namespace of {tenant}; the rest of its name is {}", quoted(room)),
+                    false => "rooms have no namespaces: [rooms] tenant_prefix is off".to_owned(),
+                },
+            )?;
+        witness.asked(Rule::Breaker, self.breaker_permits(tenant), |()| self.breaker_in_words(tenant))?;
+        let Route { agent, rules, by } = route(&self.rules, dispatch, tenant, &metadata, room, witness)?;
+        witness.asked(Rule::AllowedAgents, self.agent_allowed(tenant, agent), |()| {
+            let listed = self.rules.allowed_agents(tenant).is_some();
+            if listed { format!("{agent} is listed") } else { format!("{tenant} may use every agent") }
+        })?;
+        self.caps_have_room(tenant, agent, rules.max_sessions, witness)?;
+        let (agent, runtime) = (agent.clone(), rules.runtime.clone());
+        let placement = witness.asked(Rule::Host, self.place(tenant, &runtime), |place| match place {
+            Placement::Attach(host) => format!("host {host} of {tenant} on runtime {runtime} takes it"),
+            Placement::Fresh { evict: None } => format!("a new host of {tenant} on runtime {runtime}"),
+            Placement::Fresh { evict: Some(idle) } => {
+                format!("a new host of {tenant} on runtime {runtime}; the idle host {idle} makes room")
+            }
+        })?;
+        Ok(Judgement { tenant: tenant.clone(), agent, runtime, routed_by: by, metadata, placement })
     }
 
     fn serves(&self) -> Result<(), Rejection> {
@@ -77,46 +132,79 @@ impl Policy {
     }
 
     /// The tenant, by the first rung that names one (semantics A8), normalised once and for all.
-    fn tenant_of(&self, dispatch: &Dispatch, metadata: &Metadata) -> Result<TenantId, Rejection> {
-        if let Some(tenant) = parse_tenant(dispatch.tenant.as_deref().unwrap_or_default())? {
+    fn tenant_of(
+        &self,
+        dispatch: &Dispatch,
+        metadata: &Metadata,
+        witness: &mut impl Witness,
+    ) -> Result<TenantId, Rejection> {
+        let named = |tenant: &TenantId| tenant.to_string();
+        let explicit = parse_tenant(dispatch.tenant.as_deref().unwrap_or_default());
+        let nobody = || "the dispatcher names none".to_owned();
+        if let Some(tenant) = witness.rung(Rule::TenantExplicit, explicit, named, nobody)? {
             return Ok(tenant);
         }
-        if let Some(tenant) = metadata.tenant()? {
+        for (rule, source) in [(Rule::TenantJobMetadata, Source::Job), (Rule::TenantRoomMetadata, Source::Room)] {
+            let nothing = || "it has no \"tenant\"".to_owned();
+            if let Some(tenant) = witness.rung(rule, metadata.tenant(source), named, nothing)? {
+                return Ok(tenant);
+            }
+        }
+        let prefixed = self.rules.rooms.tenant_prefix;
+        let owner = prefixed.then(|| namespace::owner(&self.rules, &dispatch.room)).flatten().cloned();
+        let nowhere = || match prefixed {
+            true => "the room lies in no configured tenant's namespace".to_owned(),
+            false => "rooms have no namespaces: [rooms] tenant_prefix is off".to_owned(),
+        };
+        if let Some(tenant) = witness.rung(Rule::TenantRoomName, Ok(owner), named, nowhere)? {
             return Ok(tenant);
         }
-        if self.rules.rooms.tenant_prefix
-            && let Some(tenant) = namespace::owner(&self.rules, &dispatch.room)
-        {
-            return Ok(tenant.clone());
-        }
-        match self.rules.missing_tenant {
+        let default = match self.rules.missing_tenant {
             MissingTenant::Default => Ok(self.rules.default_tenant.clone()),
             MissingTenant::Reject => Err(Rejection::new(
                 RejectReason::TenantMissing,
                 "no tenant is named and missing_tenant = \"reject\"; name one in the metadata under \"tenant\""
                     .to_owned(),
             )),
-        }
+        };
+        let fallen_back = |tenant: &TenantId| format!("{tenant}, by missing_tenant = \"default\"");
+        witness.last_rung(Rule::TenantMissing, default, fallen_back)
     }
 
     /// Whether the tenant may have new sessions at all.
-    fn tenant_may(&self, tenant: &TenantId) -> Result<(), Rejection> {
+    fn tenant_may(&self, tenant: &TenantId, witness: &mut impl Witness) -> Result<(), Rejection> {
+        let configured = self.rules.tenants.get(tenant);
+        witness.asked(Rule::TenantKnown, self.tenant_known(tenant), |()| match configured {
+            Some(_) => format!("{tenant} is configured"),
+            None => format!("{tenant} is not configured, and unknown_tenant lets it run on the defaults"),
+        })?;
+        witness.asked(Rule::TenantStatus, self.tenant_active(tenant), |()| "active".to_owned())?;
+        let drains = match self.drains(tenant) {
+            true => Err(Rejection::new(RejectReason::Draining, format!("tenant {tenant} is draining"))),
+            false => Ok(()),
+        };
+        witness.asked(Rule::TenantDraining, drains, |()| "it does not drain".to_owned())?;
+        let usable = match configured.and_then(|rules| rules.unusable.as_ref()) {
+            Some(why) => Err(Rejection::new(RejectReason::ConfigError, why.clone())),
+            None => Ok(()),
+        };
+        witness.asked(Rule::TenantUsable, usable, |()| "its keys could be read".to_owned())
+    }
+
+    fn tenant_known(&self, tenant: &TenantId) -> Result<(), Rejection> {
         if self.rules.unknown_tenant == UnknownTenant::Reject && !self.rules.is_registered(tenant) {
             let detail = format!("tenant {tenant} is not configured and unknown_tenant = \"reject\"");
             return Err(Rejection::new(RejectReason::TenantUnknown, detail));
         }
+        Ok(())
+    }
+
+    fn tenant_active(&self, tenant: &TenantId) -> Result<(), Rejection> {
         let suspended = |how| Rejection::new(RejectReason::TenantSuspended, format!("tenant {tenant} is {how}"));
         match self.status_of(tenant) {
-            TenantStatus::Active => {}
-            TenantStatus::Suspended => return Err(suspended("suspended")),
-            TenantStatus::Archived => return Err(suspended("archived")),
-        }
-        if self.drains(tenant) {
-            return Err(Rejection::new(RejectReason::Draining, format!("tenant {tenant} is draining")));
-        }
-        match self.rules.tenants.get(tenant).and_then(|rules| rules.unusable.as_ref()) {
-            Some(why) => Err(Rejection::new(RejectReason::ConfigError, why.clone())),
-            None => Ok(()),
+            TenantStatus::Active => Ok(()),
+            TenantStatus::Suspended => Err(suspended("suspended")),
+            TenantStatus::Archived => Err(suspended("archived")),
         }
     }
 
@@ -139,6 +227,22 @@ impl Policy {
         })
     }
 
+    fn breaker_in_words(&self, tenant: &TenantId) -> String {
+        let (breaker, rules) = (self.breaker(tenant), self.rules.breaker_of(tenant));
+        match (rules.enabled, breaker.state) {
+            (false, "closed") => "off".to_owned(),
+            (_, "half_open") => "half open: this session would be a probe".to_owned(),
+            (_, state) => format!(
+                "{state}: {} of {} failed in the last {} s; opens at {} or more, above {} %",
+                breaker.failures,
+                breaker.samples,
+                rules.window_ms / 1000,
+                rules.min_samples,
+                rules.failure_ratio * 100.0
+            ),
+        }
+    }
+
     fn agent_allowed(&self, tenant: &TenantId, agent: &AgentName) -> Result<(), Rejection> {
         if self.rules.allows(tenant, agent) {
             return Ok(());
@@ -147,23 +251,41 @@ impl Policy {
         Err(Rejection::new(RejectReason::AgentNotAllowed, detail))
     }
 
-    /// Holds a place under all three caps (law 5).
-    fn reserve(
-        &mut self,
+    /// Whether there is a place under all three caps: tenant, then agent, then global (semantics D11).
+    fn caps_have_room(
+        &self,
         tenant: &TenantId,
         agent: &AgentName,
         agent_cap: Option<u32>,
-    ) -> Result<Reservation, Rejection> {
+        witness: &mut impl Witness,
+    ) -> Result<(), Rejection> {
         let global = self.rules.max_concurrent_sessions;
         let caps = Caps { tenant: self.rules.cap_of(tenant), agent: agent_cap, global };
-        self.places.reserve(tenant, agent, caps).map_err(|full| {
-            let (reason, detail) = match full {
-                Full::Tenant(cap) => (RejectReason::TenantCap, format!("tenant {tenant} has {cap} sessions, its cap")),
-                Full::Agent(cap) => (RejectReason::AgentCap, format!("agent {agent} has {cap} sessions, its cap")),
-                Full::Global(cap) => (RejectReason::GlobalCap, format!("{cap} sessions run: max_concurrent_sessions")),
+        for level in self.places.levels(tenant, agent, caps) {
+            let (rule, reason) = match level.whose {
+                Whose::Tenant => (Rule::TenantCap, RejectReason::TenantCap),
+                Whose::Agent => (Rule::AgentCap, RejectReason::AgentCap),
+                Whose::Global => (Rule::GlobalCap, RejectReason::GlobalCap),
             };
-            Rejection::new(reason, detail)
-        })
+            let room = level.room().map_err(|cap| {
+                let detail = match level.whose {
+                    Whose::Tenant => format!("tenant {tenant} has {cap} sessions, its cap"),
+                    Whose::Agent => format!("agent {agent} has {cap} sessions, its cap"),
+                    Whose::Global => format!("{cap} sessions run: max_concurrent_sessions"),
+                };
+                Rejection::new(reason, detail)
+            });
+            witness.asked(rule, room, |()| {
+                let cap = level.cap.map_or_else(|| "no cap".to_owned(), |cap| format!("a cap of {cap}"));
+                let who = match level.whose {
+                    Whose::Tenant => format!("tenant {tenant}"),
+                    Whose::Agent => format!("agent {agent}"),
+                    Whose::Global => "the supervisor".to_owned(),
+                };
+                format!("{who} has {} and {cap}", sessions(level.held))
+            })?;
+        }
+        Ok(())
     }
 
     /// The tenant's status; an operator's order wins over the configuration.
@@ -176,9 +298,12 @@ impl Policy {
 
 impl Rules {
     /// Whether the tenant may use the agent.
-    pub(crate) fn allows(&self, tenant: &TenantId, agent: &AgentName) -> bool {
-        let allowed = self.tenants.get(tenant).and_then(|rules| rules.allowed_agents.as_ref());
-        allowed.is_none_or(|allowed| allowed.contains(agent))
+    pub fn allows(&self, tenant: &TenantId, agent: &AgentName) -> bool {
+        self.allowed_agents(tenant).is_none_or(|allowed| allowed.contains(agent))
+    }
+
+    fn allowed_agents(&self, tenant: &TenantId) -> Option<&Vec<AgentName>> {
+        self.tenants.get(tenant).and_then(|rules| rules.allowed_agents.as_ref())
     }
 }
 
@@ -189,6 +314,19 @@ fn within_bounds(dispatch: &Dispatch) -> Result<Metadata, Rejection> {
         return Err(Rejection::new(RejectReason::ConfigError, detail));
     }
     Metadata::read(dispatch)
+}
+
+fn sizes(dispatch: &Dispatch) -> String {
+    format!(
+        "room {} of {ROOM_NAME_BYTES_MAX} bytes, job metadata {} and room metadata {} of {METADATA_BYTES_MAX}",
+        dispatch.room.len(),
+        dispatch.job_metadata.len(),
+        dispatch.room_metadata.len()
+    )
+}
+
+fn sessions(count: u32) -> String {
+    if count == 1 { "1 session".to_owned() } else { format!("{count} sessions") }
 }
 
 #[cfg(test)]
@@ -348,7 +486,10 @@ mod tests {
             room: "named.x".to_owned(),
             ..dispatch(1, "")
         };
-        let named = |asked: &Dispatch| policy.tenant_of(asked, &Metadata::read(asked).unwrap()).unwrap().to_string();
+        let named = |asked: &Dispatch| {
+            let metadata = Metadata::read(asked).unwrap();
+            policy.tenant_of(asked, &metadata, &mut Unwatched).unwrap().to_string()
+        };
         assert_eq!(named(&asked), "explicit");
         asked.tenant = None;
         assert_eq!(named(&asked), "job");

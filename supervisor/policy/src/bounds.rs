@@ -42,6 +42,12 @@ pub const EVENTS_KEPT_MAX: usize = 4096;
 pub const EVENTS_KEPT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Readers of `/v1/events` at once. More: refused with 503.
 pub const EVENT_READERS_MAX: usize = 32;
+/// Lines kept of one tenant for `tenant verify` and `tenant bundle`. Full: its oldest is forgotten.
+pub const RECENT_LINES_MAX: usize = 200;
+/// Bytes of those. Full: the same.
+pub const RECENT_LINES_BYTES_MAX: usize = 64 * 1024;
+/// Tenants of which lines are kept, 8 MiB in all. Full: those of the tenant that was silent for the longest are forgotten.
+pub const RECENT_TENANTS_MAX: usize = 128;
 /// Lines of our own log waiting to be written. Full: dropped and counted; a blocked terminal never blocks us.
 pub const LOG_LINES_QUEUED_MAX: usize = 4096;
 /// Bytes of one line of a host's output. Longer: cut and marked.

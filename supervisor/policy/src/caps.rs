@@ -51,15 +51,33 @@ pub(crate) struct Caps {
     pub(crate) global: u32,
 }
 
-/// The first cap that was full, and what it is.
+/// Whose cap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Full {
+pub(crate) enum Whose {
     /// The tenant's.
-    Tenant(u32),
+    Tenant,
     /// The agent's.
-    Agent(u32),
+    Agent,
     /// The supervisor's.
-    Global(u32),
+    Global,
+}
+
+/// How full one cap is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Level {
+    /// Whose.
+    pub(crate) whose: Whose,
+    /// Places held under it.
+    pub(crate) held: u32,
+    /// The cap; `None` is none.
+    pub(crate) cap: Option<u32>,
+}
+
+impl Level {
+    /// Whether there is one more place, else the cap.
+    pub(crate) fn room(self) -> Result<(), u32> {
+        self.cap.filter(|cap| self.held >= *cap).map_or(Ok(()), Err)
+    }
 }
 
 /// Every place that is held.
@@ -71,23 +89,23 @@ pub(crate) struct Places {
 }
 
 impl Places {
-    /// Holds a place under all three caps, or none: tenant, then agent, then global (semantics D11).
-    pub(crate) fn reserve(&mut self, tenant: &TenantId, agent: &AgentName, caps: Caps) -> Result<Reservation, Full> {
-        if let Some(cap) = caps.tenant.filter(|cap| self.of_tenant(tenant) >= *cap) {
-            return Err(Full::Tenant(cap));
-        }
-        if let Some(cap) = caps.agent.filter(|cap| self.of_agent(agent) >= *cap) {
-            return Err(Full::Agent(cap));
-        }
-        if self.all() >= caps.global {
-            return Err(Full::Global(caps.global));
-        }
+    /// How full the three caps of a dispatch are, in the order in which they are asked (semantics D11).
+    pub(crate) fn levels(&self, tenant: &TenantId, agent: &AgentName, caps: Caps) -> [Level; 3] {
+        [
+            Level { whose: Whose::Tenant, held: self.of_tenant(tenant), cap: caps.tenant },
+            Level { whose: Whose::Agent, held: self.of_agent(agent), cap: caps.agent },
+            Level { whose: Whose::Global, held: self.all(), cap: Some(caps.global) },
+        ]
+    }
+
+    /// Holds a place under all three caps; whoever takes it has asked all three [`Level`]s since the last event.
+    pub(crate) fn take(&mut self, tenant: &TenantId, agent: &AgentName) -> Reservation {
         self.forget_the_empty();
-        Ok(Reservation {
+        Reservation {
             agent: self.agents.entry(agent.clone()).or_default().take(),
             _tenant: self.tenants.entry(tenant.clone()).or_default().take(),
             _global: self.global.take(),
-        })
+        }
     }
 
     /// Books a held place under another agent, if that agent's cap has room; whether it had.
@@ -141,6 +159,14 @@ mod tests {
     use super::*;
     use crate::fixture::{agent, tenant};
 
+    /// A place, or whose cap is full.
+    fn reserve(places: &mut Places, tenant: &TenantId, agent: &AgentName, caps: Caps) -> Result<Reservation, Whose> {
+        match places.levels(tenant, agent, caps).into_iter().find(|level| level.room().is_err()) {
+            Some(full) => Err(full.whose),
+            None => Ok(places.take(tenant, agent)),
+        }
+    }
+
     fn caps(tenant: Option<u32>, agent: Option<u32>, global: u32) -> Caps {
         Caps { tenant, agent, global }
     }
@@ -151,20 +177,20 @@ mod tests {
         let (support, sales) = (agent("support"), agent("sales"));
         let caps = caps(Some(1), Some(2), 3);
         let mut places = Places::default();
-        let _a = places.reserve(&acme, &support, caps).unwrap();
-        assert_eq!(places.reserve(&acme, &support, caps).unwrap_err(), Full::Tenant(1));
-        let _b = places.reserve(&globex, &support, caps).unwrap();
-        assert_eq!(places.reserve(&tenant("initech"), &support, caps).unwrap_err(), Full::Agent(2));
-        let _c = places.reserve(&tenant("initech"), &sales, caps).unwrap();
-        assert_eq!(places.reserve(&tenant("hooli"), &sales, caps).unwrap_err(), Full::Global(3));
+        let _a = reserve(&mut places, &acme, &support, caps).unwrap();
+        assert_eq!(reserve(&mut places, &acme, &support, caps).unwrap_err(), Whose::Tenant);
+        let _b = reserve(&mut places, &globex, &support, caps).unwrap();
+        assert_eq!(reserve(&mut places, &tenant("initech"), &support, caps).unwrap_err(), Whose::Agent);
+        let _c = reserve(&mut places, &tenant("initech"), &sales, caps).unwrap();
+        assert_eq!(reserve(&mut places, &tenant("hooli"), &sales, caps).unwrap_err(), Whose::Global);
     }
 
     #[test]
     fn a_refused_reservation_holds_nothing_and_a_dropped_one_is_released() {
         let (acme, support) = (tenant("acme"), agent("support"));
         let mut places = Places::default();
-        let held = places.reserve(&acme, &support, caps(None, None, 1)).unwrap();
-        let _ = places.reserve(&acme, &support, caps(None, None, 1)).unwrap_err();
+        let held = reserve(&mut places, &acme, &support, caps(None, None, 1)).unwrap();
+        let _ = reserve(&mut places, &acme, &support, caps(None, None, 1)).unwrap_err();
         assert_eq!((places.all(), places.of_tenant(&acme), places.of_agent(&support)), (1, 1, 1));
         drop(held);
         assert_eq!((places.all(), places.of_tenant(&acme), places.of_agent(&support)), (0, 0, 0));
@@ -174,7 +200,7 @@ mod tests {
     fn a_rebooked_place_counts_for_the_new_agent_only_and_never_above_its_cap() {
         let (acme, support, sales) = (tenant("acme"), agent("support"), agent("sales"));
         let mut places = Places::default();
-        let mut held = places.reserve(&acme, &support, caps(None, None, 9)).unwrap();
+        let mut held = reserve(&mut places, &acme, &support, caps(None, None, 9)).unwrap();
         assert!(!places.rebook(&mut held, &sales, Some(0)));
         assert!(places.rebook(&mut held, &sales, Some(1)));
         assert_eq!((places.of_agent(&support), places.of_agent(&sales), places.all()), (0, 1, 1));

@@ -37,6 +37,7 @@ mod sessions;
 mod tally;
 mod tenants;
 mod timers;
+pub mod trace;
 pub mod view;
 
 pub use dispatch::{Dispatch, DispatchId};
@@ -47,6 +48,7 @@ pub use outcome::{Blame, Outcome, Reason, Status};
 pub use policy::Policy;
 pub use rejection::{RejectReason, Rejection};
 pub use rules::Rules;
+pub use trace::Explanation;
 pub use view::{BreakerView, Counters, HostView, SessionView, TenantView};
 
 /// A point in time: milliseconds on a clock that never goes back, counted from the supervisor's start.

@@ -43,36 +43,32 @@ impl Metadata {
         })
     }
 
-    /// The tenant that the metadata names, if it names one.
-    pub(crate) fn tenant(&self) -> Result<Option<TenantId>, Rejection> {
-        for fields in [&self.job, &self.room] {
-            match fields.get(TENANT_KEY) {
-                None | Some(Value::Null) => {}
-                Some(Value::String(text)) => {
-                    if let Some(tenant) = parse_tenant(text)? {
-                        return Ok(Some(tenant));
-                    }
-                }
-                Some(other) => {
-                    return Err(Rejection::new(
-                        RejectReason::TenantInvalid,
-                        format!("metadata key \"tenant\" must be a string, not {}", kind(other)),
-                    ));
-                }
-            }
+    fn of(&self, source: Source) -> &Map<String, Value> {
+        match source {
+            Source::Job => &self.job,
+            Source::Room => &self.room,
         }
-        Ok(None)
     }
 
-    /// The first of these keys that names an agent, in the job's text and then in the room's; blank names nothing.
-    pub(crate) fn agent(&self, keys: &[String]) -> Option<(String, Source)> {
-        let sources = [(&self.job, Source::Job), (&self.room, Source::Room)];
-        sources.into_iter().find_map(|(fields, source)| {
-            keys.iter().find_map(|key| {
-                let name = text(fields.get(key)?)?;
-                let name = name.trim();
-                (!name.is_empty()).then(|| (name.to_owned(), source))
-            })
+    /// The tenant that this text names, if it names one.
+    pub(crate) fn tenant(&self, source: Source) -> Result<Option<TenantId>, Rejection> {
+        match self.of(source).get(TENANT_KEY) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => parse_tenant(text),
+            Some(other) => Err(Rejection::new(
+                RejectReason::TenantInvalid,
+                format!("metadata key \"tenant\" must be a string, not {}", kind(other)),
+            )),
+        }
+    }
+
+    /// The first of these keys that names an agent in this text, and its name; blank names nothing.
+    pub(crate) fn agent<'a>(&self, source: Source, keys: &'a [String]) -> Option<(&'a str, String)> {
+        let fields = self.of(source);
+        keys.iter().find_map(|key| {
+            let name = text(fields.get(key)?)?;
+            let name = name.trim();
+            (!name.is_empty()).then(|| (key.as_str(), name.to_owned()))
         })
     }
 
@@ -144,6 +140,11 @@ mod tests {
         Metadata::read(&texts).unwrap()
     }
 
+    /// Job before room, as admission asks.
+    fn tenant_of(metadata: &Metadata) -> Result<Option<TenantId>, Rejection> {
+        Ok(metadata.tenant(Source::Job)?.or(metadata.tenant(Source::Room)?))
+    }
+
     #[test]
     fn every_json_type_as_tenant_is_a_tenant_absent_or_refused() {
         let acme = Ok(Some(tenant("acme")));
@@ -168,7 +169,7 @@ mod tests {
             for (job, room) in
                 [(format!(r#"{{"tenant":{json}}}"#), String::new()), (String::new(), format!(r#"{{"tenant":{json}}}"#))]
             {
-                let found = read(&job, &room).tenant().map_err(|rejection| rejection.reason);
+                let found = tenant_of(&read(&job, &room)).map_err(|rejection| rejection.reason);
                 assert_eq!(found, expected, "job {job:?}, room {room:?}");
             }
         }
@@ -176,24 +177,24 @@ mod tests {
 
     #[test]
     fn the_jobs_tenant_wins_and_a_null_one_leaves_the_rooms() {
-        assert_eq!(read(r#"{"tenant":"b"}"#, r#"{"tenant":"a"}"#).tenant().unwrap(), Some(tenant("b")));
-        assert_eq!(read(r#"{"tenant":null}"#, r#"{"tenant":"a"}"#).tenant().unwrap(), Some(tenant("a")));
-        assert!(read(r#"{"tenant":7}"#, r#"{"tenant":"a"}"#).tenant().is_err());
+        assert_eq!(tenant_of(&read(r#"{"tenant":"b"}"#, r#"{"tenant":"a"}"#)).unwrap(), Some(tenant("b")));
+        assert_eq!(tenant_of(&read(r#"{"tenant":null}"#, r#"{"tenant":"a"}"#)).unwrap(), Some(tenant("a")));
+        assert!(tenant_of(&read(r#"{"tenant":7}"#, r#"{"tenant":"a"}"#)).is_err());
     }
 
     #[test]
     fn text_that_is_no_json_object_says_nothing() {
         for text in ["", "  ", "acme", "null", "17", "[]", r#""acme""#, r#"{"tenant":"#, "\u{0}"] {
             let metadata = read(text, text);
-            assert_eq!(metadata.tenant().unwrap(), None, "{text:?}");
-            assert_eq!(metadata.agent(&["agent".to_owned()]), None, "{text:?}");
+            assert_eq!(tenant_of(&metadata).unwrap(), None, "{text:?}");
+            assert_eq!(metadata.agent(Source::Job, &["agent".to_owned()]), None, "{text:?}");
         }
     }
 
     #[test]
     fn nesting_without_end_is_refused_by_the_parser_not_by_the_stack() {
         let deep = "[".repeat(METADATA_BYTES_MAX);
-        assert_eq!(read(&deep, "").tenant().unwrap(), None);
+        assert_eq!(tenant_of(&read(&deep, "")).unwrap(), None);
     }
 
     #[test]
@@ -216,12 +217,14 @@ mod tests {
     }
 
     #[test]
-    fn the_agent_is_looked_up_key_by_key_in_the_job_and_then_in_the_room() {
+    fn the_agent_is_looked_up_key_by_key_in_each_text() {
         let keys = ["agent".to_owned(), "demo".to_owned()];
-        let found = |job, room| read(job, room).agent(&keys);
-        assert_eq!(found(r#"{"agent":"a","demo":"d"}"#, r#"{"agent":"r"}"#), Some(("a".to_owned(), Source::Job)));
-        assert_eq!(found(r#"{"agent":" ","demo":"d"}"#, r#"{"agent":"r"}"#), Some(("d".to_owned(), Source::Job)));
-        assert_eq!(found(r#"{"agent":null}"#, r#"{"demo":"r"}"#), Some(("r".to_owned(), Source::Room)));
-        assert_eq!(found("{}", "{}"), None);
+        let found = |text: &str| read(text, "").agent(Source::Job, &keys);
+        assert_eq!(found(r#"{"agent":"a","demo":"d"}"#), Some(("agent", "a".to_owned())));
+        assert_eq!(found(r#"{"agent":" ","demo":"d"}"#), Some(("demo", "d".to_owned())));
+        assert_eq!(found(r#"{"agent":null}"#), None);
+        assert_eq!(found("{}"), None);
+        let both = read(r#"{"agent":"j"}"#, r#"{"demo":"r"}"#);
+        assert_eq!(both.agent(Source::Room, &keys), Some(("demo", "r".to_owned())));
     }
 }

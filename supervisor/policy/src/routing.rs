@@ -9,6 +9,7 @@ use crate::dispatch::Dispatch;
 use crate::metadata::{Metadata, Source};
 use crate::rejection::{RejectReason, Rejection};
 use crate::rules::{AgentRules, Fallback, RoutingRule, Rules};
+use crate::trace::{Rule, Witness, quoted};
 
 /// The agent that was chosen, and by which rung.
 #[derive(Debug)]
@@ -31,31 +32,86 @@ pub(crate) fn route<'a>(
     tenant: &TenantId,
     metadata: &Metadata,
     room: &str,
+    witness: &mut impl Witness,
 ) -> Result<Route<'a>, Rejection> {
-    let routing = &rules.routing;
-    if let Some(name) = dispatch.agent.as_deref().map(str::trim).filter(|name| !name.is_empty()) {
-        return registered(rules, name, "explicit").ok_or_else(|| unknown(rules, name, "by the dispatcher"));
-    }
-    if let Some(rule) = routing.rules.iter().find(|rule| matches(rule, tenant, metadata)) {
-        let name = rule.agent.as_str();
-        return registered(rules, name, "rule").ok_or_else(|| unknown(rules, name, "by a routing rule"));
-    }
-    if let Some((name, source)) = metadata.agent(&routing.metadata_agent_keys) {
-        let (by, whence) = match source {
-            Source::Job => ("job_metadata", "via job metadata"),
-            Source::Room => ("room_metadata", "via room metadata"),
-        };
-        return registered(rules, &name, by).ok_or_else(|| {
-            if rules.accept_only_registered_rooms { not_owned() } else { unknown(rules, &name, whence) }
-        });
-    }
-    if let Some(route) = by_prefix(rules, room) {
+    let chosen = |route: &Route<'_>| route.agent.to_string();
+    let explicit = explicit(rules, dispatch);
+    if let Some(route) =
+        witness.rung(Rule::RouteExplicit, explicit, chosen, || "the dispatcher names none".to_owned())?
+    {
         return Ok(route);
     }
-    if rules.accept_only_registered_rooms {
-        return Err(not_owned());
+    if let Some(route) = by_rule(rules, tenant, metadata, witness)? {
+        return Ok(route);
     }
-    match &routing.fallback {
+    for source in [Source::Job, Source::Room] {
+        if let Some(route) = by_metadata(rules, metadata, source, witness)? {
+            return Ok(route);
+        }
+    }
+    let no_prefix = || match rules.routing.room_prefix {
+        true => format!("no agent's name and a dash start {}", quoted(room)),
+        false => "[routing] room_prefix is off".to_owned(),
+    };
+    let prefix = Ok(by_prefix(rules, room));
+    if let Some(route) = witness.rung(Rule::RouteRoomPrefix, prefix, chosen, no_prefix)? {
+        return Ok(route);
+    }
+    let owned = if rules.accept_only_registered_rooms { Err(not_owned()) } else { Ok(()) };
+    witness.asked(Rule::RouteOwned, owned, |()| "accept_only_registered_rooms is off".to_owned())?;
+    witness.last_rung(Rule::RouteFallback, fallback(rules), chosen)
+}
+
+fn explicit<'a>(rules: &'a Rules, dispatch: &Dispatch) -> Result<Option<Route<'a>>, Rejection> {
+    let name = dispatch.agent.as_deref().map(str::trim).filter(|name| !name.is_empty());
+    let known = |name| registered(rules, name, "explicit").ok_or_else(|| unknown(rules, name, "by the dispatcher"));
+    name.map(known).transpose()
+}
+
+fn by_rule<'a>(
+    rules: &'a Rules,
+    tenant: &TenantId,
+    metadata: &Metadata,
+    witness: &mut impl Witness,
+) -> Result<Option<Route<'a>>, Rejection> {
+    let all = &rules.routing.rules;
+    let at = all.iter().position(|rule| matches(rule, tenant, metadata));
+    let known = |at: usize| {
+        let name = all[at].agent.as_str();
+        registered(rules, name, "rule").ok_or_else(|| unknown(rules, name, "by a routing rule"))
+    };
+    let number = at.map_or(0, |at| at + 1);
+    let named = |route: &Route<'_>| format!("{}, by rule {number} of {}", route.agent, all.len());
+    let nothing = || match all.len() {
+        0 => "there are no [[routing.rules]]".to_owned(),
+        count => format!("none of {count} [[routing.rules]] matches"),
+    };
+    witness.rung(Rule::RouteRule, at.map(known).transpose(), named, nothing)
+}
+
+fn by_metadata<'a>(
+    rules: &'a Rules,
+    metadata: &Metadata,
+    source: Source,
+    witness: &mut impl Witness,
+) -> Result<Option<Route<'a>>, Rejection> {
+    let (rung, by, whence) = match source {
+        Source::Job => (Rule::RouteJobMetadata, "job_metadata", "via job metadata"),
+        Source::Room => (Rule::RouteRoomMetadata, "room_metadata", "via room metadata"),
+    };
+    let keys = &rules.routing.metadata_agent_keys;
+    let found = metadata.agent(source, keys);
+    let key = found.as_ref().map_or("", |(key, _)| key);
+    let route = found.as_ref().map(|(_, name)| {
+        registered(rules, name, by)
+            .ok_or_else(|| if rules.accept_only_registered_rooms { not_owned() } else { unknown(rules, name, whence) })
+    });
+    let named = |route: &Route<'_>| format!("{}, by its {key:?}", route.agent);
+    witness.rung(rung, route.transpose(), named, || format!("it has none of: {}", keys.join(", ")))
+}
+
+fn fallback(rules: &Rules) -> Result<Route<'_>, Rejection> {
+    match &rules.routing.fallback {
         Fallback::Agent(name) => registered(rules, name.as_str(), "fallback")
             .ok_or_else(|| unknown(rules, name.as_str(), "as [routing] fallback")),
         Fallback::Reject => Err(Rejection::new(
@@ -103,11 +159,12 @@ fn not_owned() -> Rejection {
 mod tests {
     use super::*;
     use crate::fixture::{agent, dispatch, rules, tenant};
+    use crate::trace::Unwatched;
 
     /// Who gets it and by which rung, or why nobody.
     fn routed(rules: &Rules, dispatch: &Dispatch) -> Result<(String, &'static str), RejectReason> {
         let metadata = Metadata::read(dispatch).unwrap();
-        route(rules, dispatch, &tenant("acme"), &metadata, &dispatch.room)
+        route(rules, dispatch, &tenant("acme"), &metadata, &dispatch.room, &mut Unwatched)
             .map(|route| (route.agent.to_string(), route.by))
             .map_err(|rejection| rejection.reason)
     }
@@ -167,7 +224,7 @@ mod tests {
         let rules = rules();
         let asked = asking(r#"{"agent":"nobody"}"#, "", "support-1");
         let metadata = Metadata::read(&asked).unwrap();
-        let rejection = route(&rules, &asked, &tenant("acme"), &metadata, &asked.room).unwrap_err();
+        let rejection = route(&rules, &asked, &tenant("acme"), &metadata, &asked.room, &mut Unwatched).unwrap_err();
         assert_eq!(rejection.detail, "Unknown agent 'nobody' requested via job metadata; registered: sales, support");
         for name in ["17", "true", r#"["support"]"#] {
             let asked = asking(&format!(r#"{{"agent":{name}}}"#), "", "support-1");

@@ -198,6 +198,11 @@ impl Policy {
         }
     }
 
+    /// A tenant's refused dispatches by reason, and its sessions that started.
+    pub fn answered(&self, tenant: &TenantId) -> (BTreeMap<RejectReason, u64>, u64) {
+        self.tenants.get(tenant).map(|known| (known.rejections.clone(), known.started)).unwrap_or_default()
+    }
+
     /// How long no new host is made for a tenant and this agent of it, because the last ones died.
     pub fn back_off_ms(&self, tenant: &TenantId, agent: &AgentName) -> u64 {
         let rules = self.rules.agents.get(agent);

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use openrtc_control_api::{DispatchRequest, DispatchResponse, EndedSession, Session};
-use openrtc_policy::bounds::METADATA_BYTES_MAX;
+use openrtc_control_api::{AdmissionQuestion, DispatchRequest, DispatchResponse, EndedSession, Session};
 
+use super::admission;
 use super::client::{Client, Patience};
 use super::exit::{CliError, Exit};
 use super::output::Output;
@@ -28,7 +28,7 @@ Examples:
     --metadata '{\"tenant\":\"acme-corp\"}'
 
 Exit codes: 0 admitted (with --wait: ended without failure),
-  1 the session failed, 4 rejected.";
+  1 the session failed, 4 rejected (with --dry-run: would be).";
 
 /// Options of `dispatch`.
 #[derive(Debug, Args)]
@@ -58,16 +58,13 @@ pub struct Options {
     /// Wait for the session's end
     #[arg(long)]
     wait: bool,
+    /// Say what would become of it, rule by rule; nothing is started and no recording is made
+    #[arg(long)]
+    dry_run: bool,
 }
 
 fn request(options: Options) -> Result<DispatchRequest, CliError> {
-    for (option, text) in [("--metadata", &options.metadata), ("--room-metadata", &options.room_metadata)] {
-        let bytes = text.as_ref().map_or(0, String::len);
-        if bytes > METADATA_BYTES_MAX {
-            let detail = format!("{bytes} bytes, at most {METADATA_BYTES_MAX}; shorten it");
-            return Err(CliError::Usage { option, detail });
-        }
-    }
+    admission::measure(options.metadata.as_ref(), options.room_metadata.as_ref())?;
     Ok(DispatchRequest {
         room: options.room,
         tenant: options.tenant,
@@ -81,8 +78,15 @@ fn request(options: Options) -> Result<DispatchRequest, CliError> {
     })
 }
 
+/// The same without recordings; one to be played must be there all the same.
+fn question(options: Options) -> Result<AdmissionQuestion, CliError> {
+    let request = request(Options { output: None, ..options })?;
+    let DispatchRequest { room, tenant, agent, metadata, room_metadata, .. } = request;
+    Ok(AdmissionQuestion { room, tenant, agent, metadata, room_metadata })
+}
+
 /// The absolute path without symbolic links: the supervisor stands elsewhere, and follows none.
-fn whole_path(option: &'static str, path: &Path) -> Result<PathBuf, CliError> {
+pub(super) fn whole_path(option: &'static str, path: &Path) -> Result<PathBuf, CliError> {
     path.canonicalize().map_err(|source| CliError::File { option, path: path.to_owned(), source })
 }
 
@@ -94,6 +98,9 @@ fn fresh_file(path: &Path) -> Result<PathBuf, CliError> {
 }
 
 pub(super) async fn perform(options: Options, client: &Client, output: &Output) -> Result<Exit, CliError> {
+    if options.dry_run {
+        return admission::ask(&question(options)?, client, output).await;
+    }
     let wait = options.wait;
     let mut response: DispatchResponse = client.post("/v1/dispatch", &request(options)?, Patience::Usual).await?;
     let admitted = &response.admitted;

@@ -11,6 +11,7 @@ use openrtc_policy::RejectReason;
 
 use crate::application::ApplicationError;
 use crate::config::ConfigFaults;
+use crate::dispatch::local::LocalError;
 use crate::run::RunError;
 use crate::selftest::SelftestError;
 use crate::telemetry::TelemetryError;
@@ -86,6 +87,9 @@ pub enum CliError {
     /// Nothing can be made of an application.
     #[error(transparent)]
     Application(#[from] ApplicationError),
+    /// A dispatch that no supervisor would look at.
+    #[error(transparent)]
+    Dispatch(#[from] LocalError),
     /// The supervisor did not start.
     #[error(transparent)]
     Run(#[from] RunError),
@@ -117,7 +121,7 @@ impl CliError {
         match self {
             Self::Client(error) if error.unreachable() => Exit::Unreachable,
             Self::Refused(problem) => exit_of(problem),
-            Self::Usage { .. } | Self::File { .. } | Self::Config(_) => Exit::Usage,
+            Self::Usage { .. } | Self::File { .. } | Self::Config(_) | Self::Dispatch(_) => Exit::Usage,
             Self::Run(RunError::Interpreter(_) | RunError::Application(_) | RunError::Agents(_)) => Exit::Usage,
             Self::Application(error) if error.is_usage() => Exit::Usage,
             Self::Application(_) => Exit::Failure,

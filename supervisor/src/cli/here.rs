@@ -7,15 +7,20 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use openrtc_control_api::{ConfigCheck, ConfigFault, DoctorReport, Finding, Verdict};
+use openrtc_control_api::{
+    AdmissionQuestion, AdmissionTrace, ConfigCheck, ConfigFault, DoctorReport, Finding, Verdict,
+};
 use openrtc_ipc::{ApplicationTarget, RunAs, RuntimeName};
+use openrtc_policy::Policy;
 use tracing::level_filters::LevelFilter;
 
 use super::exit::CliError;
 use super::output::Color;
 use super::{DemoOptions, Global, HostArguments, LogLevel};
 use crate::config::{Config, ConfigFaults, Fault, LoadRequest, Overrides, paths};
+use crate::control;
 use crate::demo::{self, DemoArgs};
+use crate::dispatch::local;
 use crate::host::chain;
 use crate::preflight::{Preflight, finding};
 use crate::run::RunError;
@@ -127,6 +132,13 @@ fn control_socket(path: &Path) -> Finding {
             finding("control_socket", Verdict::Warn, format!("{shown}: {error}"), Some(remedy))
         }
     }
+}
+
+/// `route explain --offline`: what a supervisor that has just started with this configuration would answer.
+pub fn explain(global: &Global, question: AdmissionQuestion) -> Result<AdmissionTrace, CliError> {
+    let dispatch = local::asked(question)?;
+    // The number tells runs apart; nothing that is explained bears it.
+    Ok(control::trace(Policy::new(load(global)?.rules, 0).explain(&dispatch)))
 }
 
 /// The state directory of the configuration at hand; without one, where it is by default.

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+mod admission;
 mod agent;
 mod application;
 mod audit;
@@ -27,6 +28,7 @@ mod host;
 mod livekit;
 mod logs;
 pub mod output;
+mod route;
 mod run;
 mod runtime;
 mod selftest;
@@ -147,15 +149,18 @@ pub enum Command {
     /// Sessions: list, show, end
     #[command(subcommand)]
     Session(session::Command),
-    /// Host processes: list, show, kill
+    /// Host processes: list, show, recycle, kill
     #[command(subcommand)]
     Host(host::Command),
-    /// Tenants: list, show, suspend, resume, drain
+    /// Tenants: list, show, health, verify, bundle, suspend, resume, drain
     #[command(subcommand)]
     Tenant(tenant::Command),
     /// Agents: list
     #[command(subcommand)]
     Agent(agent::Command),
+    /// Routing: explain which agent a dispatch would get
+    #[command(subcommand)]
+    Route(route::Command),
     /// Runtimes of the configuration: list, inspect
     #[command(subcommand)]
     Runtime(runtime::Command),
@@ -282,6 +287,7 @@ fn perform(cli: Cli, output: &Output, hosts: HostArguments) -> Result<ExitCode, 
         Command::Dispatch(options) => asked.of(async |client| dispatch::perform(options, &client, output).await)?,
         Command::Snapshot(options) => asked.of(async |client| snapshot::perform(options, &client, output).await)?,
         Command::Top(options) => top::perform(&options, asked.find_at(options.socket.as_deref())?, output)?,
+        Command::Route(command) => route::perform(command, &asked, output)?,
         Command::Session(command) => asked.of(async |client| session::perform(command, &client, output).await)?,
         Command::Host(command) => asked.of(async |client| host::perform(command, &client, output).await)?,
         Command::Tenant(command) => asked.of(async |client| tenant::perform(command, &client, output).await)?,

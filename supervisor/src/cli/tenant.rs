@@ -1,6 +1,8 @@
-//! `tenant`: list, show, suspend, resume, drain.
+//! `tenant`: list, show, suspend, resume, drain, and what is asked of one in files of their own.
 //!
 //! Owns: how tenants are shown. Never: their keys.
+
+use std::path::PathBuf;
 
 use clap::Subcommand;
 use openrtc_control_api::Tenant;
@@ -12,6 +14,11 @@ use super::output::Output;
 use super::table::{Cell, Table, Tone};
 use super::{fields, units};
 
+mod bundle;
+mod effective;
+mod health;
+mod verify;
+
 /// What to do with tenants.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -21,6 +28,24 @@ pub enum Command {
     Show {
         /// Its id
         tenant: TenantId,
+        /// What holds for it, and which rung gave it: providers, keys, cap, breaker, walls
+        #[arg(long)]
+        effective: bool,
+    },
+    /// Whether it fails, eats capacity, blocks its loop or is refused; exit code 6 if so
+    Health {
+        /// Its id
+        tenant: TenantId,
+    },
+    /// Place a canary session, and look for it in top, logs, snapshot and observer; exit code 6 if it is missing
+    Verify(verify::Options),
+    /// Write all that is known of it to a file, without secrets and without other tenants
+    Bundle {
+        /// Its id
+        tenant: TenantId,
+        /// Write to this file, which must not exist
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
     },
     /// Refuse its new sessions; those that run go on
     Suspend {
@@ -46,7 +71,11 @@ pub(super) async fn perform(command: Command, client: &Client, output: &Output) 
             output.result(&tenants, |output, tenants| output.table(&table(tenants), "no tenant"))?;
             return Ok(Exit::Ok);
         }
-        Command::Show { tenant } => {
+        Command::Show { tenant, effective: true } => return effective::perform(&tenant, client, output).await,
+        Command::Health { tenant } => return health::perform(&tenant, client, output).await,
+        Command::Verify(options) => return verify::perform(options, client, output).await,
+        Command::Bundle { tenant, out } => return bundle::perform(&tenant, &out, client, output).await,
+        Command::Show { tenant, effective: false } => {
             let tenant: Tenant = client.get(&format!("/v1/tenants/{tenant}")).await?;
             output.result(&tenant, |_, tenant| account(tenant))?;
             return Ok(Exit::Ok);

@@ -8,7 +8,7 @@ use openrtc_policy::rules::BreakerRules;
 use super::section::{Limit, Section};
 
 /// The seeds' numbers.
-const DEFAULTS: BreakerRules = BreakerRules {
+pub(super) const DEFAULTS: BreakerRules = BreakerRules {
     enabled: false,
     cooldown_ms: 30_000,
     failure_ratio: 0.5,
@@ -20,7 +20,7 @@ const DEFAULTS: BreakerRules = BreakerRules {
 };
 
 /// What was written.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct BreakerFile {
     enabled: Option<bool>,
     cooldown_ms: Option<u64>,
@@ -44,6 +44,21 @@ impl BreakerFile {
             half_open_success_after_ms: section.seconds("half_open_success_after_s", 100..=3_600_000),
             count_operator_kills: section.flag("count_operator_kills"),
         }
+    }
+
+    /// The keys that were written.
+    pub(super) fn written(&self) -> Vec<&'static str> {
+        let keys = [
+            ("enabled", self.enabled.is_some()),
+            ("cooldown_s", self.cooldown_ms.is_some()),
+            ("failure_ratio", self.failure_ratio.is_some()),
+            ("min_samples", self.min_samples.is_some()),
+            ("window_s", self.window_ms.is_some()),
+            ("half_open_max_sessions", self.half_open_max_sessions.is_some()),
+            ("half_open_success_after_s", self.half_open_success_after_ms.is_some()),
+            ("count_operator_kills", self.count_operator_kills.is_some()),
+        ];
+        keys.into_iter().filter(|(_, written)| *written).map(|(key, _)| key).collect()
     }
 
     /// Over the built-in numbers.

@@ -60,6 +60,7 @@ pub use python::{LoadApp, Preload, PythonRuntime};
 pub use reference::SecretRef;
 pub use runtimes::{Agent, COMMAND_RUNTIME, Runtime, RuntimeKind};
 pub use schema::schema;
+pub use show::Setting;
 pub use supervisor::{Group, SharedKeys, Supervisor};
 pub use template::{SCHEMA_FILE, template};
 pub use tenants::Tenant;

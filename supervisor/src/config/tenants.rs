@@ -34,6 +34,10 @@ pub struct Tenant {
     pub(super) api_keys: ApiKeys,
     pub(super) env: Variables,
     pub(super) wall: WallLayer,
+    /// Whether it names a cap of its own.
+    pub(super) capped: bool,
+    /// What it names of its breaker.
+    pub(super) breaker: BreakerFile,
 }
 
 /// What was written.
@@ -125,6 +129,8 @@ impl TenantFile {
             api_keys: self.api_keys,
             env: self.env,
             wall: self.wall,
+            capped: self.max_sessions.is_some(),
+            breaker: self.breaker,
         }
     }
 }

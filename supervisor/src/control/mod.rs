@@ -3,11 +3,14 @@
 //! Owns: who may ask, how long asking may take, and one file of routes per noun. Never: decides; every order goes to
 //! policy through [`crate::sources::Handle`], and every answer is read from the books.
 
+mod admission;
 mod agent;
 mod breaker;
+mod bundle;
 mod dispatch;
 mod doctor;
 mod drain;
+mod effective;
 mod events;
 mod facts;
 mod health;
@@ -27,12 +30,15 @@ mod server;
 mod session;
 mod snapshot;
 mod tenant;
+mod tenant_health;
 mod token;
 mod top;
+mod verification;
 mod view;
 mod wall;
 mod world;
 
+pub use admission::trace;
 pub use health::HealthServer;
 pub use lock::{LockError, RuntimeDir};
 pub use metrics::metrics;

@@ -23,6 +23,11 @@ impl Refusal {
         Self(Box::new(Problem::new(status.as_u16(), reason, detail)))
     }
 
+    /// The problem itself, where it is told rather than answered.
+    pub(super) fn into_problem(self) -> Problem {
+        *self.0
+    }
+
     /// The request itself is wrong.
     pub(super) fn bad_request(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "bad_request", detail)

@@ -5,14 +5,18 @@
 use axum::Router;
 use axum::routing::{MethodRouter, get, post};
 use openrtc_control_api::{
-    Agent, Breaker, DispatchRequest, DispatchResponse, DoctorReport, DrainStatus, Host, HostGone, Livekit,
-    LivekitCheck, LivekitOffer, Session, SessionList, SimulateRequest, Snapshot, Tenant, TokenRequest, TokenResponse,
-    TripBreaker,
+    AdmissionQuestion, AdmissionTrace, Agent, Breaker, DispatchRequest, DispatchResponse, DoctorReport, DrainStatus,
+    EffectiveTenant, Host, HostGone, Livekit, LivekitCheck, LivekitOffer, Session, SessionList, SimulateRequest,
+    Snapshot, Tenant, TenantBundle, TenantHealth, TenantKilled, TokenRequest, TokenResponse, TripBreaker, Verification,
+    VerifyRequest,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::world::World;
-use super::{agent, breaker, dispatch, doctor, drain, events, host, livekit, openapi, session, snapshot, tenant};
+use super::{
+    admission, agent, breaker, bundle, dispatch, doctor, drain, effective, events, host, livekit, openapi, session,
+    snapshot, tenant, tenant_health, verification,
+};
 
 type Shape = fn(&mut SchemaGenerator) -> Schema;
 
@@ -89,6 +93,19 @@ fn looking() -> Vec<Route> {
         Route::get::<Host>("/hosts/{id}", "One host process", || get(host::show)),
         Route::get::<Vec<Tenant>>("/tenants", "Tenants, configured or seen", || get(tenant::list)),
         Route::get::<Tenant>("/tenants/{id}", "One tenant", || get(tenant::show)),
+        Route::get::<EffectiveTenant>(
+            "/tenants/{id}/effective",
+            "What holds for a tenant, and which rung gave it",
+            || get(effective::show),
+        ),
+        Route::get::<TenantHealth>(
+            "/tenants/{id}/health",
+            "Whether it fails, eats capacity, blocks or is refused",
+            || get(tenant_health::show),
+        ),
+        Route::get::<TenantBundle>("/tenants/{id}/bundle", "All that is known of a tenant, to be handed on", || {
+            get(bundle::show)
+        }),
         Route::get::<Vec<Agent>>("/agents", "Agents that can be dispatched", || get(agent::list)),
         Route::get::<Vec<Breaker>>("/breakers", "Circuit breakers", || get(breaker::list)),
         Route::get::<DoctorReport>("/doctor", "The start-up report", || get(doctor::show)),
@@ -103,12 +120,22 @@ fn ordering() -> Vec<Route> {
     vec![
         Route::post::<DispatchResponse>("/dispatch", "Ask for a session", || post(dispatch::dispatch))
             .body::<DispatchRequest>(),
+        Route::post::<AdmissionTrace>("/admission", "What a dispatch would be answered, and why", || {
+            post(admission::explain)
+        })
+        .body::<AdmissionQuestion>(),
         Route::post::<Session>("/sessions/{id}/end", "End a session", || post(session::end))
             .query::<session::WaitQuery>(),
         Route::post::<HostGone>("/hosts/{id}/kill", "Kill a host's process tree", || post(host::kill)),
+        Route::post::<Host>("/hosts/{id}/recycle", "Give new sessions another host", || post(host::recycle)),
+        Route::post::<TenantKilled>("/tenants/{id}/kill", "Kill every host of a tenant", || post(tenant::kill)),
         Route::post::<Tenant>("/tenants/{id}/suspend", "Refuse new sessions of a tenant", || post(tenant::suspend)),
         Route::post::<Tenant>("/tenants/{id}/resume", "Take them again", || post(tenant::resume)),
         Route::post::<Tenant>("/tenants/{id}/drain", "Let a tenant's sessions end", || post(tenant::drain)),
+        Route::post::<Verification>("/tenants/{id}/verify", "Place a canary session, and look for it", || {
+            post(verification::verify)
+        })
+        .body::<VerifyRequest>(),
         Route::post::<Breaker>("/breakers/{id}/reset", "Close a tenant's breaker", || post(breaker::reset)),
         Route::post::<Breaker>("/breakers/{id}/trip", "Open a tenant's breaker", || post(breaker::trip))
             .body::<TripBreaker>(),

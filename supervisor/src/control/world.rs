@@ -15,10 +15,11 @@ use super::machine::Machine;
 use super::refusal::Refusal;
 use super::view::PolicyView;
 use crate::audit::Audit;
+use crate::config::Config;
 use crate::dispatch::livekit::Livekit;
-use crate::host::Registry;
+use crate::host::{HostContext, Registry};
 use crate::ledger::{EndedSession, Ledger};
-use crate::observer::{EventStream, Fanout};
+use crate::observer::{EventStream, Fanout, RecentLines};
 use crate::preflight::Preflight;
 use crate::sources::{Handle, Stopping};
 use crate::spawn::{Spawner, ZygoteRow};
@@ -60,6 +61,8 @@ pub struct World {
     spawner: Option<Spawner>,
     livekit: Option<Livekit>,
     pub(super) audit: Audit,
+    pub(super) recent: RecentLines,
+    context: Option<Arc<HostContext>>,
     read: fn(&Policy) -> PolicyView,
 }
 
@@ -80,6 +83,8 @@ impl World {
             spawner: None,
             livekit: None,
             audit: Audit::default(),
+            recent: RecentLines::default(),
+            context: None,
             read: PolicyView::of,
         }
     }
@@ -100,6 +105,23 @@ impl World {
     #[must_use]
     pub fn with_audit(self, audit: Audit) -> Self {
         Self { audit, ..self }
+    }
+
+    /// The same world, with what hosts are made from: the configuration in force is there.
+    #[must_use]
+    pub fn with_context(self, context: Arc<HostContext>) -> Self {
+        Self { context: Some(context), ..self }
+    }
+
+    /// The same world, with the last lines of each tenant.
+    #[must_use]
+    pub fn with_recent(self, recent: RecentLines) -> Self {
+        Self { recent, ..self }
+    }
+
+    /// The configuration in force, if there is one.
+    pub(super) fn config(&self) -> Option<Arc<Config>> {
+        self.context.as_ref().map(|context| context.config())
     }
 
     /// The same world, with the ring that readers of events read.
@@ -171,6 +193,9 @@ fn in_words(order: &OperatorEvent) -> String {
     match order {
         OperatorEvent::EndSession(session) => format!("end session {session}"),
         OperatorEvent::KillHost(host) => format!("kill host {host}"),
+        OperatorEvent::RecycleHost(host) => format!("recycle host {host}"),
+        OperatorEvent::KillTenant(tenant) => format!("kill every host of tenant {tenant}"),
+        OperatorEvent::ForgetTenantOrder(tenant) => format!("take back the status ordered of tenant {tenant}"),
         OperatorEvent::SuspendTenant(tenant) => format!("suspend tenant {tenant}"),
         OperatorEvent::ResumeTenant(tenant) => format!("resume tenant {tenant}"),
         OperatorEvent::DrainTenant(tenant) => format!("drain tenant {tenant}"),

@@ -7,9 +7,9 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use openrtc_control_api::DispatchRequest;
+use openrtc_control_api::{AdmissionQuestion, DispatchRequest};
 use openrtc_policy::bounds::{METADATA_BYTES_MAX, ROOM_NAME_BYTES_MAX};
-use openrtc_policy::{Answer, Dispatch};
+use openrtc_policy::{Answer, Dispatch, Explanation};
 use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
@@ -84,6 +84,20 @@ pub async fn dispatch(handle: &Handle, request: DispatchRequest) -> Result<Answe
     });
     let recordings = opened.await.map_err(|_| Stopping)??;
     Ok(handle.dispatch(read(request), recordings).await?)
+}
+
+/// What such a dispatch would be answered now, and why.
+pub async fn explain(handle: &Handle, question: AdmissionQuestion) -> Result<Explanation, LocalError> {
+    let dispatch = asked(question)?;
+    Ok(handle.inspect(move |policy| policy.explain(&dispatch)).await?)
+}
+
+/// A question as policy reads it.
+pub fn asked(question: AdmissionQuestion) -> Result<Dispatch, LocalError> {
+    let AdmissionQuestion { room, tenant, agent, metadata, room_metadata } = question;
+    let request = DispatchRequest { room, tenant, agent, metadata, room_metadata, ..DispatchRequest::default() };
+    check(&request)?;
+    Ok(read(request))
 }
 
 fn check(request: &DispatchRequest) -> Result<(), LocalError> {

@@ -38,6 +38,7 @@ mod file;
 pub mod jsonl;
 pub mod log;
 pub mod metrics_jsonl;
+pub mod recent;
 mod row;
 pub mod stream;
 pub(crate) mod words;
@@ -46,7 +47,8 @@ pub use fanout::{Fanout, ObserverTally, Timeouts};
 pub use jsonl::JsonlObserver;
 pub use log::LogObserver;
 pub use metrics_jsonl::MetricsJsonlObserver;
-pub use stream::EventStream;
+pub use recent::RecentLines;
+pub use stream::{EventStream, Reader as EventReader};
 
 /// Who and where, stamped by the supervisor from the channel.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 //! Owns: the way back from [`Config`] to keys and units of the file. Never: prints a secret; a reference is shown as
 //! `***(env:X)`, a field whose name looks like a secret's as `***`.
 
+mod effective;
 mod in_force;
 mod runtimes;
 mod walls;
@@ -20,6 +21,8 @@ use super::tenants::Tenant;
 use super::variables::{Variable, Variables};
 use super::{CgroupMode, Config, SharedKeys};
 use crate::telemetry::Format;
+
+pub use effective::Setting;
 
 impl Config {
     /// The configuration in force, as TOML.
