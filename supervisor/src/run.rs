@@ -33,7 +33,7 @@ use crate::host::probe::{self, ProbeFault};
 use crate::host::{HostContext, InForce, Registry, tree, work_dir};
 use crate::ledger::Ledger;
 use crate::observer::{
-    EventStream, Fanout, JsonlObserver, LogObserver, MetricsJsonlObserver, RecentLines, Timeouts, Told,
+    EventStream, Fanout, JsonlObserver, LogObserver, MetricsJsonlObserver, RecentLines, Timeouts, Told, TracesObserver,
 };
 use crate::preflight::Preflight;
 use crate::secrets::{SecretFault, Vault, run_program};
@@ -97,6 +97,9 @@ pub enum RunError {
     /// An observer could not be started.
     #[error("start an observer")]
     Observer(#[from] crate::observer::ObserverError),
+    /// Traces could not be made.
+    #[error("prepare traces")]
+    Traces(#[from] opentelemetry_otlp::ExporterBuildError),
     /// The audit log could not be begun.
     #[error(transparent)]
     Audit(#[from] AuditError),
@@ -397,6 +400,9 @@ fn observers(config: &Config, recent: &RecentLines) -> Result<Fanout, RunError> 
             ms(metrics.jsonl_interval_ms),
             Some(metrics.stream_events_max),
         )?)?;
+    }
+    if let Some(endpoint) = &config.traces.otlp_endpoint {
+        fanout.add(TracesObserver::new(endpoint, &config.supervisor.worker_id)?)?;
     }
     Ok(fanout)
 }
