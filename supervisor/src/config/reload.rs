@@ -23,6 +23,7 @@ impl Config {
         self.livekit = old.livekit.clone();
         self.observers = old.observers.clone();
         self.metrics = old.metrics.clone();
+        self.traces = old.traces.clone();
         self.audit = old.audit.clone();
         self.logs = old.logs.clone();
         self.keep_runtimes(old);

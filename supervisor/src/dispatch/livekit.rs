@@ -32,9 +32,8 @@ use openrtc_livekit::{
 pub use calls::{Assigned, Calls};
 pub use operator::OperatorFault;
 
-use crate::config::Livekit as Settings;
 use crate::config::livekit::JobType;
-use crate::host::HostContext;
+use crate::config::{Config, Livekit as Settings};
 use crate::sources::Handle;
 use desk::{Desk, Office};
 
