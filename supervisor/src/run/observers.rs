@@ -9,7 +9,7 @@ use super::RunError;
 use crate::config::Config;
 use crate::control::{self, World};
 use crate::observer::{
-    EventStream, Fanout, JsonlObserver, LogObserver, MetricsJsonlObserver, RecentLines, Timeouts, Told,
+    EventStream, Fanout, JsonlObserver, LogObserver, MetricsJsonlObserver, RecentLines, Timeouts, Told, TracesObserver,
 };
 /// The observers of a configuration, and the ring that readers of events read.
 pub(super) fn all_observers(
@@ -38,6 +38,9 @@ fn observers(config: &Config, recent: &RecentLines) -> Result<Fanout, RunError> 
             ms(metrics.jsonl_interval_ms),
             Some(metrics.stream_events_max),
         )?)?;
+    }
+    if let Some(endpoint) = &config.traces.otlp_endpoint {
+        fanout.add(TracesObserver::new(endpoint, &config.supervisor.worker_id)?)?;
     }
     Ok(fanout)
 }
