@@ -1,6 +1,6 @@
 //! Tells the tests what the machine gives them, so that one that cannot run is counted as ignored, with the reason.
 //!
-//! Owns: the cfgs `root`, `python`, `open_python`, `livekit` and `node`. Never: more than that.
+//! Owns: the cfgs `root`, `python`, `open_python`, `livekit`, `node` and `prometheus`. Never: more than that.
 
 #[path = "src/python/interpreter.rs"]
 mod interpreter;
@@ -16,6 +16,14 @@ fn main() {
     println!("cargo::rustc-check-cfg=cfg(open_python)");
     println!("cargo::rustc-check-cfg=cfg(livekit)");
     println!("cargo::rustc-check-cfg=cfg(node)");
+    println!("cargo::rustc-check-cfg=cfg(prometheus)");
+    // One that is there, or what takes it out of Debian's package.
+    let there = |program: &str| Command::new(program).arg("--version").output().is_ok_and(|it| it.status.success());
+    if std::env::var_os("PROMETHEUS_BIN").is_some() || (there("apt-get") && there("dpkg")) {
+        println!("cargo::rustc-cfg=prometheus");
+    } else {
+        println!("cargo::warning=the test of the dashboard is ignored: set PROMETHEUS_BIN to a Prometheus");
+    }
     println!("cargo::rerun-if-env-changed={}", interpreter::VARIABLE);
     // As it would be without the line above.
     println!("cargo::rerun-if-changed=.");

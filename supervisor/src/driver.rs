@@ -45,8 +45,8 @@ pub async fn drive(mut policy: Policy, mut queue: mpsc::Receiver<Input>, clock: 
             Input::Event(event) => (event, None),
             // The clock moves first, so that the answer is as of now.
             Input::Question(question) => (Event::Tick, Some(question)),
-            Input::Dispatch { dispatch, recordings, reply } => {
-                (Event::DispatchOffered(effects.expect_answer(dispatch, recordings, reply)), None)
+            Input::Dispatch { dispatch, recordings, reply, asked } => {
+                (Event::DispatchOffered(effects.expect_answer(dispatch, recordings, reply, asked)), None)
             }
         };
         policy.handle(clock.now(), event, &mut todo);

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use openrtc_ipc::{HostId, SessionId, SessionInfo};
 use openrtc_livekit::Capacity;
@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::dispatch::livekit::{Assigned, Calls};
 use crate::host::order::{Ending, Order, Recordings, SessionStart};
 use crate::host::{HostContext, life};
-use crate::observer::Told;
+use crate::observer::{Admission, Told};
 use crate::telemetry::unix_ms;
 
 /// A host's two ways in: orders, which are bounded, and its end, which always gets through.
@@ -29,7 +29,7 @@ pub struct Effects {
     context: Arc<HostContext>,
     deployment_version: Option<String>,
     last_dispatch: u64,
-    waiting: BTreeMap<DispatchId, (oneshot::Sender<Answer>, Recordings)>,
+    waiting: BTreeMap<DispatchId, (oneshot::Sender<Answer>, Recordings, SystemTime)>,
     recordings: BTreeMap<SessionId, Recordings>,
     calls: Calls,
     hosts: BTreeMap<HostId, Reins>,
@@ -62,10 +62,11 @@ impl Effects {
         mut dispatch: Dispatch,
         recordings: Recordings,
         reply: oneshot::Sender<Answer>,
+        asked: SystemTime,
     ) -> Dispatch {
         self.last_dispatch += 1;
         dispatch.id = DispatchId(self.last_dispatch);
-        self.waiting.insert(dispatch.id, (reply, recordings));
+        self.waiting.insert(dispatch.id, (reply, recordings, asked));
         dispatch
     }
 
@@ -90,11 +91,15 @@ impl Effects {
             self.context.audit.refused(rejection, |tenant| self.context.config().tenants.contains_key(tenant));
             self.context.fanout.tell(Told::Rejected(Arc::new(rejection.clone())));
         }
-        let Some((reply, recordings)) = self.waiting.remove(&dispatch) else { return };
+        let Some((reply, recordings, asked)) = self.waiting.remove(&dispatch) else { return };
         if let Answer::Admitted(admitted) = &answer
             && !recordings.is_empty()
         {
             self.recordings.insert(admitted.session, recordings);
+        }
+        if let Answer::Admitted(admitted) = &answer {
+            let admission = Admission { admitted: admitted.clone(), asked, answered: SystemTime::now() };
+            self.context.fanout.tell(Told::Admitted(Arc::new(admission)));
         }
         // Who asked may have hung up; the session goes on, as a call does.
         let _ = reply.send(answer);

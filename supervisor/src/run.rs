@@ -95,6 +95,9 @@ pub enum RunError {
     /// An observer could not be started.
     #[error("start an observer")]
     Observer(#[from] crate::observer::ObserverError),
+    /// Traces could not be made.
+    #[error("prepare traces")]
+    Traces(#[from] opentelemetry_otlp::ExporterBuildError),
     /// The audit log could not be begun.
     #[error(transparent)]
     Audit(#[from] AuditError),

@@ -2,6 +2,8 @@
 //!
 //! Owns: the queue and the questions that ride on it. Never: decides.
 
+use std::time::SystemTime;
+
 use openrtc_ipc::SessionId;
 use openrtc_policy::{Answer, Dispatch, DispatchId, Event, HostEvent, OperatorEvent, Policy};
 use tokio::sync::{mpsc, oneshot};
@@ -21,6 +23,8 @@ pub enum Input {
         recordings: Recordings,
         /// Where the answer goes.
         reply: oneshot::Sender<Answer>,
+        /// When it was asked.
+        asked: SystemTime,
     },
     /// Something happened.
     Event(Event),
@@ -53,7 +57,7 @@ impl Handle {
     /// Asks for a session. `dispatch.id` is overwritten.
     pub async fn dispatch(&self, dispatch: Dispatch, recordings: Recordings) -> Result<Answer, Stopping> {
         let (reply, answer) = oneshot::channel();
-        self.send(Input::Dispatch { dispatch, recordings, reply }).await?;
+        self.send(Input::Dispatch { dispatch, recordings, reply, asked: SystemTime::now() }).await?;
         answer.await.map_err(|_| Stopping)
     }
 

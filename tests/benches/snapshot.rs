@@ -1,4 +1,5 @@
-//! What a snapshot costs: 500 hosts and 5 000 sessions, beside a bare serialisation of the same object.
+//! What a snapshot and a scrape of `/metrics` cost: 500 hosts and 5 000 sessions, beside a bare serialisation of the
+//! snapshot.
 //!
 //! Owns: `cargo bench -p openrtc-tests --bench snapshot`. Never: asserts a time.
 //!
@@ -17,9 +18,12 @@ use openrtc_policy::HostPlan;
 use openrtc_policy::Policy;
 use openrtc_policy::rules::HostScope;
 use openrtc_supervisor::config::Config;
-use openrtc_supervisor::control::{About, BreakerView, HostView, PolicyView, SessionView, TenantView, World, snapshot};
+use openrtc_supervisor::control::{
+    About, BreakerView, HostView, PolicyView, SessionView, TenantView, World, metrics, snapshot,
+};
 use openrtc_supervisor::host::{HostRecord, Registry};
 use openrtc_supervisor::ledger::Ledger;
+use openrtc_supervisor::metrics::exposition::Form;
 use openrtc_supervisor::observer::Fanout;
 use openrtc_supervisor::sources::{Handle, Input};
 use openrtc_supervisor::spawn::How;
@@ -34,26 +38,29 @@ fn main() {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("runtime");
     runtime.block_on(async {
-        let mut rows: Vec<(usize, Series, Series)> =
-            [250, 500, 1_000].map(|hosts| (hosts, Series::default(), Series::default())).into();
+        let mut rows: Vec<(usize, [Series; 3])> = [250, 500, 1_000].map(|hosts| (hosts, Default::default())).into();
         let worlds: Vec<World> = rows.iter().map(|(hosts, ..)| world(*hosts)).collect();
-        let mut bytes = vec![0; rows.len()];
+        let mut bytes = vec![[0; 2]; rows.len()];
         for _ in 0..ROUNDS {
-            for (at, (hosts, made, bare)) in rows.iter_mut().enumerate() {
+            for (at, (hosts, [made, bare, scraped])) in rows.iter_mut().enumerate() {
                 HOSTS.store(*hosts, Relaxed);
                 let start = Instant::now();
                 let shown = snapshot(&worlds[at], None).await.expect("a snapshot");
                 let text = serde_json::to_vec(&shown).expect("JSON");
                 made.push(start.elapsed().as_secs_f64() * 1e3);
                 let start = Instant::now();
-                bytes[at] = std::hint::black_box(serde_json::to_vec(&shown).expect("JSON")).len().max(text.len());
+                bytes[at][0] = std::hint::black_box(serde_json::to_vec(&shown).expect("JSON")).len().max(text.len());
                 bare.push(start.elapsed().as_secs_f64() * 1e3);
+                let start = Instant::now();
+                bytes[at][1] = metrics(&worlds[at], Form::OpenMetrics).await.expect("an exposition").len();
+                scraped.push(start.elapsed().as_secs_f64() * 1e3);
             }
         }
-        for ((hosts, made, bare), bytes) in rows.iter().zip(bytes) {
+        for ((hosts, [made, bare, scraped]), [bytes, text]) in rows.iter().zip(bytes) {
             let sessions = hosts * SESSIONS_A_HOST;
             println!("{hosts:>5} hosts {sessions:>6} sessions {bytes:>9} bytes  snapshot  {made} ms");
             println!("{:45} bare JSON {bare} ms   {:.1} x bare", "", made.median() / bare.median());
+            println!("{:23} {text:>9} bytes  scrape    {scraped} ms", "");
         }
     });
 }

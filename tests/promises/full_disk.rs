@@ -3,7 +3,8 @@
 use std::fs::File;
 use std::process::Command;
 
-use openrtc_tests::{Setup, binary, spawn, until};
+use openrtc_tests::supervisor::spawn;
+use openrtc_tests::{Setup, binary, until};
 use serde_json::Value;
 
 /// A command of the command line, as JSON.

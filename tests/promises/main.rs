@@ -20,6 +20,7 @@ mod livekit;
 mod livekit_calls;
 mod livekit_command;
 mod livekit_page;
+mod metrics;
 mod parent_death;
 mod protocol;
 mod python;
@@ -33,6 +34,7 @@ mod systemd;
 mod tagging;
 mod tenant_answers;
 mod top;
+mod traces;
 mod walls;
 
 /// A configuration with these agents and whatever else a test needs.

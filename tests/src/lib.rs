@@ -8,6 +8,7 @@ pub mod node;
 pub mod page;
 pub mod processes;
 pub mod product;
+pub mod prometheus;
 pub mod python;
 pub mod shared;
 pub mod supervisor;

@@ -36,6 +36,12 @@ pub const METRICS_EVENTS_MAX: usize = 256;
 /// Tenants with series of their own in `/metrics`. Full: the others share `tenant="other"`, so that neither a large
 /// configuration nor invented names make the scrape or the scraper's memory grow.
 pub const METRIC_TENANTS_MAX: usize = 1000;
+/// Sessions that traces remember until their ends. Full: the oldest is forgotten, and its trace begins with its end.
+pub const TRACED_SESSIONS_MAX: usize = 16_384;
+/// Hosts whose births traces remember. Full: one is forgotten, and traces of its sessions have no spawn.
+pub const TRACED_HOSTS_MAX: usize = 10_000;
+/// Spans that wait for the collector while more is told. Full: they are sent.
+pub const TRACE_SPANS_MAX: usize = 512;
 /// Events kept for readers of `/v1/events`. Full: the oldest is forgotten, and who resumes before it is told of a gap.
 pub const EVENTS_KEPT_MAX: usize = 4096;
 /// Bytes of those. Full: the same.

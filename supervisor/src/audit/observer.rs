@@ -46,6 +46,7 @@ impl AuditObserver {
             }
             Told::Notice(notice) => events::noticed(notice).into_iter().collect(),
             Told::SessionStarted(..)
+            | Told::Admitted(_)
             | Told::SessionEvent(..)
             | Told::SessionEnded(_)
             | Told::Line(..)
@@ -85,6 +86,7 @@ impl Observer for AuditObserver {
             Told::Audit(_) | Told::HostUp { .. } | Told::HostDown { .. } => true,
             Told::Notice(notice) => events::is_recorded(notice),
             Told::SessionStarted(..)
+            | Told::Admitted(_)
             | Told::SessionEvent(..)
             | Told::SessionEnded(_)
             | Told::Line(..)

@@ -79,6 +79,7 @@ pub(super) fn build(
         livekit,
         observers: file.observers,
         metrics: file.metrics,
+        traces: file.traces,
         audit: file.audit,
         logs: file.logs,
         warnings: Vec::new(),

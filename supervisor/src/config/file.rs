@@ -5,7 +5,7 @@
 use super::breaker::BreakerFile;
 use super::hosts::HostsFile;
 use super::livekit::LivekitFile;
-use super::observers::{AuditSettings, Logs, Metrics, Observers};
+use super::observers::{AuditSettings, Logs, Metrics, Observers, Traces};
 use super::providers::{self, ApiKeys, Providers};
 use super::routing::{RoomsFile, RoutingFile};
 use super::runtimes::{AgentFile, RuntimeFile};
@@ -30,6 +30,7 @@ pub(super) struct ConfigFile {
     pub(super) livekit: LivekitFile,
     pub(super) observers: Observers,
     pub(super) metrics: Metrics,
+    pub(super) traces: Traces,
     pub(super) audit: AuditSettings,
     pub(super) logs: Logs,
 }
@@ -73,6 +74,7 @@ impl ConfigFile {
             livekit: root.table("livekit", LivekitFile::read),
             observers: root.table("observers", Observers::read),
             metrics: root.table("metrics", Metrics::read),
+            traces: root.table("traces", Traces::read),
             audit: root.table("audit", AuditSettings::read),
             logs: root.table("logs", Logs::read),
         }

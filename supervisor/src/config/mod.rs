@@ -53,7 +53,7 @@ use openrtc_policy::rules::HostScope;
 pub use faults::{ConfigFaults, Fault};
 pub use hosts::Liveness;
 pub use livekit::Livekit;
-pub use observers::{AuditSettings, Logs, Metrics, Observers};
+pub use observers::{AuditSettings, Logs, Metrics, Observers, Traces};
 pub use overrides::{CONFIG_VARIABLE, LoadRequest, Overrides};
 pub use providers::{INFERENCE, Provider, Providers};
 pub use python::{LoadApp, Preload, PythonRuntime};
@@ -104,6 +104,8 @@ pub struct Config {
     pub observers: Observers,
     /// Metrics.
     pub metrics: Metrics,
+    /// Sessions as traces.
+    pub traces: Traces,
     /// The audit log.
     pub audit: AuditSettings,
     /// Logs.

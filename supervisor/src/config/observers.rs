@@ -1,8 +1,10 @@
-//! `[observers.*]`, `[metrics]`, `[audit]` and `[logs]`: who is told, and how.
+//! `[observers.*]`, `[metrics]`, `[traces]`, `[audit]` and `[logs]`: who is told, and how.
 //!
 //! Owns: these sections. Never: opens a file.
 
 use std::path::PathBuf;
+
+use hyper::Uri;
 
 use super::section::Section;
 use crate::telemetry::Format;
@@ -29,6 +31,13 @@ pub struct Metrics {
     pub stream_events_max: usize,
     /// Whether `/metrics` is served at `health_listen` too, where nobody needs a token.
     pub without_token: bool,
+}
+
+/// Sessions as OpenTelemetry traces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Traces {
+    /// To the collector at this address; `None` is off.
+    pub otlp_endpoint: Option<String>,
 }
 
 /// The audit log.
@@ -66,6 +75,23 @@ impl Metrics {
             stream_events_max: section.whole("stream_events_max", 1..=65_536).unwrap_or(256) as usize,
             without_token: section.flag("without_token").unwrap_or(false),
         }
+    }
+}
+
+impl Traces {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        let spot = section.text_or_none("otlp_endpoint").filter(|spot| spot.value != "off");
+        let Some(spot) = spot else { return Self { otlp_endpoint: None } };
+        let endpoint = spot.value.parse::<Uri>().ok().filter(|uri| {
+            let plain = uri.scheme_str() == Some("http") && matches!(uri.path(), "" | "/") && uri.query().is_none();
+            plain && uri.authority().is_some_and(|it| !it.host().is_empty() && !it.as_str().contains('@'))
+        });
+        if endpoint.is_none() {
+            let remedy = "give \"off\", or http://HOST:PORT of a collector beside us, as \"http://127.0.0.1:4318\"";
+            // It may carry a password, so it is not repeated.
+            section.faults.add(&spot.origin, &spot.key, None, "is no address of a collector", remedy);
+        }
+        Self { otlp_endpoint: endpoint.map(|_| spot.value) }
     }
 }
 

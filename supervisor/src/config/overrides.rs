@@ -17,7 +17,7 @@ const OPENRTC_CAP: &str = "OPENRTC_MAX_CONCURRENT_SESSIONS";
 const OPENRTC_PORT: &str = "OPENRTC_PORT";
 
 /// Sections that the environment can reach.
-const SECTIONS: [&[&str]; 14] = [
+const SECTIONS: [&[&str]; 15] = [
     &["supervisor"],
     &["wall"],
     &["wall", "cgroup"],
@@ -30,6 +30,7 @@ const SECTIONS: [&[&str]; 14] = [
     &["observers", "jsonl"],
     &["observers", "timeouts"],
     &["metrics"],
+    &["traces"],
     &["audit"],
     &["logs"],
 ];

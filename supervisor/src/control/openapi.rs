@@ -104,7 +104,7 @@ fn parameters(generator: &mut SchemaGenerator, route: &Route) -> Vec<Value> {
     parameters
 }
 
-/// What needs no token.
+/// What stands beside the prefix; probes need no token.
 fn probes(generator: &mut SchemaGenerator) -> Map<String, Value> {
     let text = json!({ "text/plain": { "schema": { "type": "string" } } });
     let readiness = json!({ "application/json": { "schema": schema::<Readiness>(generator) } });
@@ -122,7 +122,12 @@ fn probes(generator: &mut SchemaGenerator) -> Map<String, Value> {
         let operation = json!({ "operationId": format!("get_{}", &path[1..]), "summary": summary, "security": [], "responses": responses });
         (path.to_owned(), json!({ "get": operation }))
     };
-    probes.into_iter().map(path).collect()
+    let exposition = json!({ "200": { "description": "As it was asked for: Prometheus' text, or OpenMetrics.", "content": {
+        "text/plain": { "schema": { "type": "string" } }, "application/openmetrics-text": { "schema": { "type": "string" } } } } });
+    let metrics =
+        json!({ "operationId": "get_metrics", "summary": "What a Prometheus reads", "responses": exposition });
+    let metrics = ("/metrics".to_owned(), json!({ "get": metrics }));
+    probes.into_iter().map(path).chain([metrics]).collect()
 }
 
 fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {

@@ -10,6 +10,7 @@ use openrtc_ipc::{
     AgentName, Command, FileGrant, Lockdown, PROTOCOL, Phase, Report, SetupStep, Wall, WallReport, Welcome,
 };
 use openrtc_policy::{HostEvent, HostPlan, Intent, SetupFailure};
+use tokio::time::Instant;
 
 use super::link::{Link, LinkFault};
 use super::task::HostTask;
@@ -53,6 +54,8 @@ pub struct Born {
     pub agents: Vec<AgentName>,
     /// The files that it was granted.
     pub grants: Vec<FileGrant>,
+    /// When its walls were attested.
+    pub walled: Instant,
 }
 
 /// Brings up one newborn.
@@ -65,6 +68,7 @@ pub async fn bring_up(task: &HostTask, link: &mut Link, purpose: Purpose) -> Res
     reports.push(task.record.zygote_wall());
     let grants = lockdown.grants.clone();
     attest(task, reports, lockdown).await?;
+    let walled = Instant::now();
     link.phase = Phase::Launched;
     // From here on what runs may be the tenant's, and so is what goes wrong.
     task.context.handle.host(task.plan.host, HostEvent::Up).await?;
@@ -72,7 +76,7 @@ pub async fn bring_up(task: &HostTask, link: &mut Link, purpose: Purpose) -> Res
     configure(task, link, purpose)?;
     let agents = ready(task, link).await?;
     link.phase = Phase::Serving;
-    Ok(Born { agents, grants })
+    Ok(Born { agents, grants, walled })
 }
 
 /// Its hello, what is raised from outside, and its welcome. A fork is all that it will be before its hello comes: its walls

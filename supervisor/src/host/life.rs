@@ -223,13 +223,15 @@ async fn converse(task: HostTask, channel: UnixStream, orders: &mut mpsc::Receiv
     let born = Instant::now();
     let talk = async {
         let mut link = Link::new(channel)?;
-        let Born { agents, grants } = birth::bring_up(&task, &mut link, Purpose::Serve).await?;
+        let Born { agents, grants, walled } = birth::bring_up(&task, &mut link, Purpose::Serve).await?;
         let ready_after_ms = u64::try_from(born.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let walled_after_ms = u64::try_from(walled.duration_since(born).as_millis()).unwrap_or(u64::MAX);
         task.record.set_ready(ready_after_ms);
         task.context.fanout.tell(Told::HostUp {
             plan: task.plan.clone(),
             pid: task.process.pid(),
             walls: task.record.walls(),
+            walled_after_ms,
             ready_after_ms,
         });
         task.context.handle.host(task.plan.host, HostEvent::Ready { agents }).await?;

@@ -2,6 +2,8 @@
 //!
 //! Owns: their names, labels and buckets. Never: a label whose values others can invent.
 
+use std::time::Duration;
+
 use openrtc_ipc::{Wall, WallState, WallStatus};
 use openrtc_policy::{Conclusion, Exit, HostPlan, RejectReason};
 use prometheus_client::encoding::EncodeLabelSet;
@@ -62,6 +64,7 @@ struct Change {
 /// All of them. Clones share them.
 #[derive(Debug, Clone)]
 pub(super) struct Booked {
+    admitted: Histogram,
     started: Family<OfTenant, Counter>,
     ended: Family<HowEnded, Counter>,
     lasted: Family<WithStatus, Histogram>,
@@ -75,6 +78,7 @@ pub(super) struct Booked {
 impl Default for Booked {
     fn default() -> Self {
         Self {
+            admitted: answer_times(),
             started: Family::default(),
             ended: Family::default(),
             lasted: Family::new_with_constructor(|| Histogram::new(SESSION_SECONDS)),
@@ -88,6 +92,10 @@ impl Default for Booked {
 }
 
 impl Booked {
+    pub(super) fn admitted(&self, within: Duration) {
+        self.admitted.observe(within.as_secs_f64());
+    }
+
     pub(super) fn started(&self, tenant: String) {
         self.started.get_or_create(&OfTenant { tenant }).inc();
     }
@@ -126,6 +134,12 @@ impl Booked {
     }
 
     pub(super) fn register(&self, families: &mut Registry) {
+        families.register_with_unit(
+            "admission",
+            "From a dispatch's asking until it was admitted",
+            Unit::Seconds,
+            self.admitted.clone(),
+        );
         families.register("sessions_started", "Sessions that started on a host", self.started.clone());
         families.register("sessions_ended", "Sessions that ended, by status and reason", self.ended.clone());
         families.register_with_unit(

@@ -53,6 +53,9 @@ impl Metrics {
         let label = |tenant: &TenantId| self.tenants.label(tenant);
         match told {
             Told::SessionStarted(info, _) => self.booked.started(label(&info.tenant)),
+            Told::Admitted(admission) => {
+                self.booked.admitted(admission.answered.duration_since(admission.asked).unwrap_or_default());
+            }
             Told::SessionEnded(ended) => self.booked.ended(label(&ended.conclusion.plan.tenant), &ended.conclusion),
             Told::HostUp { plan, walls, ready_after_ms, .. } => self.booked.ready(plan, walls, *ready_after_ms),
             Told::HostDown { plan, exit, evidence, .. } => {

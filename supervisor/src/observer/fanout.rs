@@ -46,6 +46,7 @@ impl Timeouts {
         match told {
             Told::SessionEnded(_) | Told::HostDown { .. } | Told::Snapshot(_) => self.end,
             Told::SessionStarted(..)
+            | Told::Admitted(_)
             | Told::SessionEvent(..)
             | Told::HostUp { .. }
             | Told::Line(..)

@@ -26,9 +26,10 @@ use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use openrtc_ipc::{AgentName, HostId, LogLevel, SessionEvent, SessionId, SessionInfo, TenantId, WallStatus};
-use openrtc_policy::{Evidence, Exit, HostPlan, Notice, Rejection};
+use openrtc_policy::{Admitted, Evidence, Exit, HostPlan, Notice, Rejection};
 
 use crate::audit::Entry;
 use crate::ledger::EndedSession;
@@ -41,6 +42,7 @@ pub mod metrics_jsonl;
 pub mod recent;
 mod row;
 pub mod stream;
+pub mod traces;
 pub(crate) mod words;
 
 pub use fanout::{Fanout, ObserverTally, Timeouts};
@@ -49,6 +51,7 @@ pub use log::LogObserver;
 pub use metrics_jsonl::MetricsJsonlObserver;
 pub use recent::RecentLines;
 pub use stream::{EventStream, Reader as EventReader};
+pub use traces::TracesObserver;
 
 /// Who and where, stamped by the supervisor from the channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +79,17 @@ pub enum LineSource {
     Report,
 }
 
+/// A dispatch that was admitted, and when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admission {
+    /// As what.
+    pub admitted: Admitted,
+    /// When it was asked for.
+    pub asked: SystemTime,
+    /// When it was answered.
+    pub answered: SystemTime,
+}
+
 /// One thing that observers are told. Secrets of the host's tenant are already redacted.
 #[derive(Debug, Clone)]
 pub enum Told {
@@ -83,6 +97,8 @@ pub enum Told {
     SessionStarted(Arc<SessionInfo>, HostId),
     /// Something happened in a session.
     SessionEvent(Stamp, Arc<SessionEvent>),
+    /// For traces alone: a dispatch was admitted.
+    Admitted(Arc<Admission>),
     /// A session ended, possibly without a start.
     SessionEnded(Arc<EndedSession>),
     /// A host is ready.
@@ -93,6 +109,8 @@ pub enum Told {
         pid: i32,
         /// The walls around it.
         walls: Vec<WallStatus>,
+        /// From fork until its walls were attested, in milliseconds.
+        walled_after_ms: u64,
         /// From fork to ready, in milliseconds.
         ready_after_ms: u64,
     },
@@ -126,6 +144,7 @@ impl Told {
         match self {
             Self::SessionEvent(..) | Self::Line(..) | Self::Rejected(_) | Self::Snapshot(_) => true,
             Self::SessionStarted(..)
+            | Self::Admitted(_)
             | Self::SessionEnded(_)
             | Self::HostUp { .. }
             | Self::HostDown { .. }
@@ -190,7 +209,7 @@ pub trait Observer: Send + 'static {
     where
         Self: Sized,
     {
-        !matches!(told, Told::Audit(_))
+        !matches!(told, Told::Audit(_) | Told::Admitted(_))
     }
 
     /// Its queue was full, and so many things that it would have heard are lost to it.
@@ -206,7 +225,7 @@ pub trait Observer: Send + 'static {
             Told::SessionStarted(info, host) => self.on_session_start(info, *host).await,
             Told::SessionEvent(stamp, event) => self.on_session_event(stamp, event).await,
             Told::SessionEnded(ended) => self.on_session_end(ended).await,
-            Told::HostUp { plan, pid, walls, ready_after_ms } => {
+            Told::HostUp { plan, pid, walls, ready_after_ms, .. } => {
                 self.on_host_up(plan, *pid, walls, *ready_after_ms).await
             }
             Told::HostDown { plan, exit, evidence, sessions } => {
@@ -216,7 +235,7 @@ pub trait Observer: Send + 'static {
             Told::Rejected(rejection) => self.on_rejected(rejection).await,
             Told::Notice(notice) => self.on_notice(notice).await,
             Told::Snapshot(snapshot) => self.on_snapshot(snapshot).await,
-            Told::Audit(_) => Ok(()),
+            Told::Audit(_) | Told::Admitted(_) => Ok(()),
         }
     }
 

@@ -82,7 +82,7 @@ fn is_line(told: &Told) -> bool {
         | Told::HostDown { .. }
         | Told::Line(..)
         | Told::Notice(_) => true,
-        Told::Rejected(_) | Told::Snapshot(_) | Told::Audit(_) => false,
+        Told::Admitted(_) | Told::Rejected(_) | Told::Snapshot(_) | Told::Audit(_) => false,
     }
 }
 

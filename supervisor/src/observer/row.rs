@@ -34,7 +34,8 @@ impl<'a> Row<'a> {
             | Told::Rejected(_)
             | Told::Notice(_)
             | Told::Snapshot(_)
-            | Told::Audit(_) => told_at_unix_ms,
+            | Told::Audit(_)
+            | Told::Admitted(_) => told_at_unix_ms,
         };
         Self {
             kind: words::kind(told),

@@ -136,7 +136,7 @@ pub(crate) fn every() -> Vec<Told> {
         ),
         Told::SessionEvent(stamp(), Arc::new(custom)),
         failed(),
-        Told::HostUp { plan: plan(), pid: 42, walls: vec![wall], ready_after_ms: 12 },
+        Told::HostUp { plan: plan(), pid: 42, walls: vec![wall], walled_after_ms: 7, ready_after_ms: 12 },
         died(),
         line("printed"),
         rejected(),

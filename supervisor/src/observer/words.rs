@@ -66,7 +66,7 @@ impl<'a> Subject<'a> {
             Told::HostUp { plan, .. } | Told::HostDown { plan, .. } => Self::planned(plan),
             Told::Rejected(rejection) => Self { tenant: rejection.tenant.as_ref(), ..Self::default() },
             Told::Notice(notice) => Self::noticed(notice),
-            Told::Snapshot(_) | Told::Audit(_) => Self::default(),
+            Told::Snapshot(_) | Told::Audit(_) | Told::Admitted(_) => Self::default(),
         }
     }
 }
@@ -89,6 +89,7 @@ pub(super) fn kind(told: &Told) -> &'static str {
         Told::Notice(_) => "notice",
         Told::Snapshot(_) => "snapshot",
         Told::Audit(_) => "audit",
+        Told::Admitted(_) => "admitted",
     }
 }
 
@@ -104,7 +105,7 @@ pub(super) fn payload(told: &Told) -> Value {
         }),
         Told::SessionEvent(_, event) => session_event(event),
         Told::SessionEnded(ended) => session_end(ended),
-        Told::HostUp { plan, pid, walls, ready_after_ms } => json!({
+        Told::HostUp { plan, pid, walls, ready_after_ms, .. } => json!({
             "runtime": plan.runtime.as_str(),
             "pid": pid,
             "ready_after_ms": ready_after_ms,
@@ -123,8 +124,8 @@ pub(super) fn payload(told: &Told) -> Value {
         }),
         Told::Notice(notice) => self::notice(notice),
         Told::Snapshot(snapshot) => Value::clone(snapshot),
-        // The audit log's own business: no other observer hears it.
-        Told::Audit(_) => Value::Null,
+        // The audit log's own business, and that of traces: no other observer hears them.
+        Told::Audit(_) | Told::Admitted(_) => Value::Null,
     }
 }
 

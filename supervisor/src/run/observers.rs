@@ -11,7 +11,7 @@ use super::{FLUSH_LIMIT, RunError};
 use crate::config::Config;
 use crate::control::{self, World};
 use crate::observer::{
-    EventStream, Fanout, JsonlObserver, LogObserver, MetricsJsonlObserver, RecentLines, Timeouts, Told,
+    EventStream, Fanout, JsonlObserver, LogObserver, MetricsJsonlObserver, RecentLines, Timeouts, Told, TracesObserver,
 };
 
 /// Lets observers take what they still hold.
@@ -48,6 +48,9 @@ fn observers(config: &Config, recent: &RecentLines) -> Result<Fanout, RunError> 
             ms(metrics.jsonl_interval_ms),
             Some(metrics.stream_events_max),
         )?)?;
+    }
+    if let Some(endpoint) = &config.traces.otlp_endpoint {
+        fanout.add(TracesObserver::new(endpoint, &config.supervisor.worker_id)?)?;
     }
     Ok(fanout)
 }

@@ -226,7 +226,7 @@ impl Driver {
     async fn run(mut self, mut queue: mpsc::Receiver<Input>) {
         while let Some(input) = queue.recv().await {
             match input {
-                Input::Dispatch { dispatch, recordings, reply } => {
+                Input::Dispatch { dispatch, recordings, reply, .. } => {
                     self.recordings.lock().unwrap().extend(recordings.input.map(read));
                     let _ = reply.send(self.answer(&dispatch));
                 }

@@ -244,6 +244,9 @@ impl Config {
         put(&mut metrics, "stream_events_max", whole(self.metrics.stream_events_max as u64));
         put(&mut metrics, "without_token", self.metrics.without_token);
         put(root, "metrics", metrics);
+        let mut traces = Table::new();
+        put(&mut traces, "otlp_endpoint", self.traces.otlp_endpoint.as_deref().unwrap_or("off"));
+        put(root, "traces", traces);
         let mut audit = Table::new();
         put(&mut audit, "path", path(&self.audit.path));
         put(&mut audit, "refusals_interval_s", seconds(self.audit.refusals_interval_ms));

@@ -57,6 +57,10 @@ pub(super) const ONE_FAULT: &[(&str, &str)] = &[
         "F:2: supervisor.control_group = \"nobody-has-this\": is no group here: make it (`groupadd --system nobody-has-this`), or name one of /etc/group",
     ),
     (
+        "[traces]\notlp_endpoint = \"https://me:secret@otlp.example.com\"",
+        "F:2: traces.otlp_endpoint: is no address of a collector: give \"off\", or http://HOST:PORT of a collector beside us, as \"http://127.0.0.1:4318\"",
+    ),
+    (
         "[supervisor]\nrestart_backoff_s = [1, 0]",
         "F:2: supervisor.restart_backoff_s[1] = 0: is out of range: give 0.01 to 86400 seconds",
     ),
@@ -308,9 +312,11 @@ fn suspicious_things_are_warned_of() {
     let config = loaded(
         "[wall]\nmemory_max_mb = 0\ncpu_max_pct = \"off\"\n[tenants.acme]\nmax_sessions = 500\n\
          [tenants.acme.wall]\npids_max = \"off\"\n[tenants.acme.tenant_config]\nstt = \"deepgran/nova\"\n\
-         [tenants.acme.env]\nMY_API_KEY = \"x\"\nOTHER = \"env:Y\"\n[circuit_breaker]\nerrors = 10",
+         [tenants.acme.env]\nMY_API_KEY = \"x\"\nOTHER = \"env:Y\"\n[circuit_breaker]\nerrors = 10\n\
+         [metrics]\nwithout_token = true",
     );
     for warning in [
+        "metrics.without_token = true: has no port; set supervisor.health_listen, or scrape the control API",
         "NO MEMORY WALL: [wall] turns it off for every host",
         "NO CPU WALL: [wall] turns it off for every host",
         "NO PROCESS WALL: [tenants.acme.wall] turns it off",
