@@ -6,10 +6,10 @@
 //! A file imports only from rows below its own:
 //!
 //! ```text
-//! 5  main  lib  cli  application  demo  run  doctor
+//! 5  main  lib  cli  application  demo  selftest  run  doctor
 //! 4  driver  sources  effects  shutdown
 //! 3  dispatch  control
-//! 2  spawn  host  wall  observer  audit  ledger  secrets
+//! 2  spawn  host  wall  observer  audit  ledger  preflight  secrets
 //! 1  config  telemetry
 //! 0  sys                                  ← the only unsafe in this crate
 //! ```
@@ -31,6 +31,7 @@ pub mod observer;
 pub mod preflight;
 pub mod run;
 pub mod secrets;
+pub mod selftest;
 pub mod shutdown;
 pub mod sources;
 pub mod spawn;

@@ -82,6 +82,25 @@ fn a_hundred_megabytes_and_a_half_sent_request_are_refused_and_sessions_run_on()
 }
 
 #[test]
+fn clients_that_read_a_byte_at_a_time_hold_up_nobody() {
+    let (running, session) = busy("");
+    let mut slow: Vec<UnixStream> = (0..100).map(|_| connect(&running)).collect();
+    let mut byte = [0; 1];
+    for stream in &mut slow {
+        write!(stream, "{}\r\n", head(&running, "GET /v1/openapi.json")).expect("ask");
+    }
+    for _ in 0..5 {
+        for stream in &mut slow {
+            stream.read_exact(&mut byte).expect("a byte");
+        }
+        untouched(&running, &session);
+    }
+    let mut rest = Vec::new();
+    slow[0].read_to_end(&mut rest).expect("the rest");
+    assert!(String::from_utf8_lossy(&rest).contains("openrtc-supervisor control API"), "the answer is whole");
+}
+
+#[test]
 fn a_reader_of_events_that_does_not_read_is_dropped_with_a_reason_and_others_hear_all() {
     const REFUSALS: usize = 6_000;
     let (running, session) = busy("[tenants.shut]\nstatus = \"suspended\"\n");

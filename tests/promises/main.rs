@@ -15,6 +15,7 @@ mod equals;
 mod escape;
 mod events;
 mod examples;
+mod full_disk;
 mod livekit;
 mod livekit_calls;
 mod livekit_command;

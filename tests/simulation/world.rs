@@ -5,7 +5,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use fastrand::Rng;
-use openrtc_ipc::{AgentName, EndStatus, HostId, SessionId, SetupStep};
+use openrtc_ipc::{AgentName, EndStatus, HostId, SessionId, SetupStep, TenantId};
 use openrtc_policy::bounds::RESERVATION_TTL_MS;
 use openrtc_policy::{Event, Exit, HostEvent, HostPlan, Intent, Moment, OperatorEvent, Policy, SetupFailure};
 
@@ -379,7 +379,7 @@ impl World {
 
     fn operator(&mut self) {
         let tenant = agency::any_tenant(&mut self.rng);
-        let order = match self.rng.u8(..8) {
+        let order = match self.rng.u8(..11) {
             0 => {
                 self.model.closed_doors.insert(tenant.clone());
                 OperatorEvent::SuspendTenant(tenant)
@@ -394,7 +394,16 @@ impl World {
             }
             5 if self.rng.bool() => OperatorEvent::TripBreaker(tenant, Some(self.rng.u64(..10_000))),
             5 => OperatorEvent::ResetBreaker(tenant),
-            6 => match self.model.processes.keys().nth(self.rng.usize(..8)) {
+            6 if self.rng.bool() => {
+                self.drop_door(&tenant);
+                OperatorEvent::ForgetTenantOrder(tenant)
+            }
+            7 if self.rng.u8(..4) == 0 => OperatorEvent::KillTenant(tenant),
+            8 | 9 => match self.model.processes.keys().nth(self.rng.usize(..8)) {
+                Some(host) => OperatorEvent::RecycleHost(*host),
+                None => OperatorEvent::RecycleHost(HostId { index: 0, generation: 0 }),
+            },
+            6 | 7 => match self.model.processes.keys().nth(self.rng.usize(..8)) {
                 Some(host) => OperatorEvent::KillHost(*host),
                 None => OperatorEvent::KillHost(HostId { index: 0, generation: 0 }),
             },
@@ -404,6 +413,13 @@ impl World {
             },
         };
         self.send(Event::Operator(order));
+    }
+
+    /// A status that was ordered is taken back; a drain goes on.
+    fn drop_door(&mut self, tenant: &TenantId) {
+        if !self.policy.tenants().any(|known| known.id == tenant && known.draining) {
+            self.model.closed_doors.remove(tenant);
+        }
     }
 
     fn change_rules(&mut self) {

@@ -17,7 +17,7 @@ const FN_LINES_MAX: usize = 70;
 const ROWS: &[(usize, &[&str])] = &[
     // `run` wires everything together; `doctor` is the start-up report as a command; `application` makes configurations
     // of Python applications for the command line.
-    (5, &["main", "lib", "run", "doctor", "cli", "application", "demo"]),
+    (5, &["main", "lib", "run", "doctor", "cli", "application", "demo", "selftest"]),
     (4, &["driver", "sources", "effects", "shutdown"]),
     (3, &["dispatch", "control"]),
     (2, &["spawn", "host", "wall", "observer", "audit", "ledger", "metrics", "preflight", "secrets"]),

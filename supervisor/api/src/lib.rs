@@ -46,7 +46,7 @@ pub use observer::Observer;
 pub use problem::Problem;
 pub use session::{EndedSession, Session, SessionList, SessionRow, SessionUsage};
 pub use snapshot::{ResidentSet, Snapshot, Zygote};
-pub use tenant::Tenant;
+pub use tenant::{Tenant, TenantKilled};
 pub use tenant_health::{Ailment, HealthMark, TenantHealth};
 pub use verification::{Found, Verification, VerifiedPlace, VerifyRequest};
 pub use wall::{Strength, WallRow};

@@ -35,3 +35,14 @@ pub struct Tenant {
     /// How the last of those ended.
     pub last_end_reason: Option<String>,
 }
+
+/// `POST /v1/tenants/{tenant}/kill`: its hosts' process trees are gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TenantKilled {
+    /// Whose.
+    pub tenant: String,
+    /// The hosts that there were.
+    pub hosts: Vec<String>,
+    /// From the order until the last process was reaped, in milliseconds.
+    pub took_ms: u64,
+}

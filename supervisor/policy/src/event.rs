@@ -100,10 +100,16 @@ pub enum OperatorEvent {
     EndSession(SessionId),
     /// Kill one host and its tree.
     KillHost(HostId),
+    /// No new sessions for one host, which ends when its last has ended; new ones get another.
+    RecycleHost(HostId),
+    /// Kill every host of the tenant and their trees.
+    KillTenant(TenantId),
     /// No new sessions for the tenant.
     SuspendTenant(TenantId),
     /// Allow them again.
     ResumeTenant(TenantId),
+    /// What was ordered about the tenant's status is taken back: the configuration's holds again.
+    ForgetTenantOrder(TenantId),
     /// No new sessions for the tenant, its hosts end when their sessions have; after the drain time they are killed.
     DrainTenant(TenantId),
     /// Open a tenant's breaker by hand for so long; `None`: the cooldown.

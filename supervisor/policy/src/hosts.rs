@@ -47,6 +47,8 @@ pub(crate) enum Cause {
     Idle,
     /// It was made for one session, and that is over.
     SessionOver,
+    /// An operator wants another in its place.
+    Recycled,
     /// One of its sessions does not end when asked.
     SessionStuck,
     /// It said goodbye.
@@ -62,6 +64,7 @@ impl Cause {
             Self::Draining => "draining",
             Self::Idle => "idle",
             Self::SessionOver => "session_over",
+            Self::Recycled => "recycled",
             Self::SessionStuck => "session_stuck",
             Self::Leaving => "leaving",
         }
@@ -70,7 +73,7 @@ impl Cause {
     /// Whether it never passes, so that the host may be told to drain.
     fn is_final(self) -> bool {
         match self {
-            Self::Draining | Self::Idle | Self::SessionOver | Self::SessionStuck => true,
+            Self::Draining | Self::Idle | Self::SessionOver | Self::Recycled | Self::SessionStuck => true,
             Self::Memory | Self::Unresponsive | Self::Leaving => false,
         }
     }
@@ -81,7 +84,7 @@ impl Cause {
         match self {
             Self::Memory => true,
             Self::Unresponsive | Self::Leaving => false,
-            Self::Draining | Self::Idle | Self::SessionOver | Self::SessionStuck => self.is_final(),
+            Self::Draining | Self::Idle | Self::SessionOver | Self::Recycled | Self::SessionStuck => self.is_final(),
         }
     }
 }

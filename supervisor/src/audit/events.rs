@@ -57,6 +57,9 @@ pub(super) fn ordered(actor: Actor, order: &OperatorEvent) -> Entry {
     match order {
         OperatorEvent::EndSession(session) => Entry::new("session.end_ordered", actor, session),
         OperatorEvent::KillHost(host) => Entry::new("host.kill_ordered", actor, host),
+        OperatorEvent::RecycleHost(host) => Entry::new("host.recycle_ordered", actor, host),
+        OperatorEvent::KillTenant(tenant) => of_tenant("tenant.kill_ordered", actor, tenant),
+        OperatorEvent::ForgetTenantOrder(tenant) => of_tenant("tenant.status_reset", actor, tenant),
         OperatorEvent::SuspendTenant(tenant) => of_tenant("tenant.suspended", actor, tenant),
         OperatorEvent::ResumeTenant(tenant) => of_tenant("tenant.resumed", actor, tenant),
         OperatorEvent::DrainTenant(tenant) => of_tenant("tenant.drain_ordered", actor, tenant),

@@ -13,6 +13,7 @@ use crate::application::ApplicationError;
 use crate::config::ConfigFaults;
 use crate::dispatch::local::LocalError;
 use crate::run::RunError;
+use crate::selftest::SelftestError;
 use crate::telemetry::TelemetryError;
 
 use super::client::ClientError;
@@ -92,6 +93,9 @@ pub enum CliError {
     /// The supervisor did not start.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// The self-test came to no verdict.
+    #[error(transparent)]
+    Selftest(#[from] SelftestError),
 }
 
 fn again(problem: &Problem) -> String {
@@ -121,7 +125,12 @@ impl CliError {
             Self::Run(RunError::Interpreter(_) | RunError::Application(_) | RunError::Agents(_)) => Exit::Usage,
             Self::Application(error) if error.is_usage() => Exit::Usage,
             Self::Application(_) => Exit::Failure,
-            Self::Client(_) | Self::Output(_) | Self::Start(_) | Self::Telemetry(_) | Self::Run(_) => Exit::Failure,
+            Self::Client(_)
+            | Self::Output(_)
+            | Self::Start(_)
+            | Self::Telemetry(_)
+            | Self::Run(_)
+            | Self::Selftest(_) => Exit::Failure,
         }
     }
 }

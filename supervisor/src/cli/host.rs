@@ -1,4 +1,4 @@
-//! `host`: list, show, kill.
+//! `host`: list, show, recycle, kill.
 //!
 //! Owns: how hosts are shown. Never: signals one.
 
@@ -27,6 +27,11 @@ pub enum Command {
         /// For example h3.1
         host: HostId,
     },
+    /// Give new sessions another host; this one ends when its last session has ended
+    Recycle {
+        /// For example h3.1
+        host: HostId,
+    },
     /// Kill one host with everything it started; its sessions fail
     Kill {
         /// For example h3.1
@@ -45,6 +50,14 @@ pub(super) async fn perform(command: Command, client: &Client, output: &Output) 
             let host: Host = client.get(&format!("/v1/hosts/{host}")).await?;
             output.result(&host, |output, host| {
                 format!("{}\n{}", account(host), output.table(&walls(&host.walls), "no wall was attested yet"))
+            })?;
+        }
+        Command::Recycle { host } => {
+            let path = format!("/v1/hosts/{host}/recycle");
+            let host: Host = client.post(&path, &serde_json::json!({}), Patience::Usual).await?;
+            output.result(&host, |_, host| {
+                let sessions = units::counted(host.sessions.len() as u32, "session");
+                format!("{} takes no new sessions and ends after those it has: {sessions}\n", host.host)
             })?;
         }
         Command::Kill { host } => {

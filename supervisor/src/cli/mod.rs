@@ -31,6 +31,7 @@ pub mod output;
 mod route;
 mod run;
 mod runtime;
+mod selftest;
 mod session;
 mod snapshot;
 pub mod table;
@@ -148,7 +149,7 @@ pub enum Command {
     /// Sessions: list, show, end
     #[command(subcommand)]
     Session(session::Command),
-    /// Host processes: list, show, kill
+    /// Host processes: list, show, recycle, kill
     #[command(subcommand)]
     Host(host::Command),
     /// Tenants: list, show, health, verify, bundle, suspend, resume, drain
@@ -178,6 +179,9 @@ pub enum Command {
     Shutdown,
     /// Show which walls stand on this machine, and what each absent one needs
     Doctor,
+    /// Attack this machine's own walls, and say which held
+    #[command(subcommand)]
+    Selftest(selftest::Command),
     /// The configuration: check, show, init, import, schema
     #[command(subcommand)]
     Config(config::Command),
@@ -277,6 +281,7 @@ fn perform(cli: Cli, output: &Output, hosts: HostArguments) -> Result<ExitCode, 
         Command::Completions(options) => generated::completions(&options, output)?,
         Command::Man(options) => generated::man(&options, output)?,
         Command::Doctor => doctor::perform(&asked)?,
+        Command::Selftest(command) => selftest::perform(&command, output)?,
         Command::Logs(options) => logs::perform(&options, output)?,
         // These ask one.
         Command::Dispatch(options) => asked.of(async |client| dispatch::perform(options, &client, output).await)?,

@@ -53,6 +53,7 @@ fn every_documented_command_parses() {
         "drain",
         "shutdown",
         "doctor --color never",
+        "selftest isolation --json",
         "config check",
         "config show --config a.toml",
         "config init",

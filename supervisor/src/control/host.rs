@@ -114,13 +114,35 @@ pub(super) async fn kill(State(world): State<World>, Named(id): Named<HostId>) -
     }
     let ordered = Instant::now();
     world.order(OperatorEvent::KillHost(id)).await?;
-    let limit = Duration::from_millis(world.about.kill_wait_ms);
-    if tokio::time::timeout(limit, gone(&world, id)).await.is_err() {
-        let detail =
-            format!("host {id}: ordered killed, but not gone after {} ms; look at `host show`", limit.as_millis());
-        return Err(Refusal::new(StatusCode::GATEWAY_TIMEOUT, "timed_out", detail));
-    }
+    gone_in_time(&world, &[id]).await?;
     Ok(Json(HostGone { host: id.to_string(), took_ms: ordered.elapsed().as_millis() as u64 }))
+}
+
+/// Gives the order; the host goes when its last session has ended.
+pub(super) async fn recycle(State(world): State<World>, Named(id): Named<HostId>) -> Result<Json<Host>, Refusal> {
+    let before = Facts::gather(&world).await?;
+    let Some(before) = before.host(id).map(|one| host(&before, &one)) else { return Err(unknown(id)) };
+    world.order(OperatorEvent::RecycleHost(id)).await?;
+    let after = Facts::gather(&world).await?;
+    // One without sessions may be gone already.
+    Ok(Json(after.host(id).map_or(before, |one| host(&after, &one))))
+}
+
+/// Waits until these hosts, which were ordered killed, are gone.
+pub(super) async fn gone_in_time(world: &World, hosts: &[HostId]) -> Result<(), Refusal> {
+    let limit = Duration::from_millis(world.about.kill_wait_ms);
+    let all = async {
+        for id in hosts {
+            gone(world, *id).await;
+        }
+    };
+    if tokio::time::timeout(limit, all).await.is_ok() {
+        return Ok(());
+    }
+    let names: Vec<String> = hosts.iter().map(ToString::to_string).collect();
+    let (names, ms) = (names.join(", "), limit.as_millis());
+    let detail = format!("host {names}: ordered killed, but not gone after {ms} ms; look at `host show`");
+    Err(Refusal::new(StatusCode::GATEWAY_TIMEOUT, "timed_out", detail))
 }
 
 async fn gone(world: &World, id: HostId) {

@@ -7,7 +7,7 @@ use axum::routing::{MethodRouter, get, post};
 use openrtc_control_api::{
     AdmissionQuestion, AdmissionTrace, Agent, Breaker, DispatchRequest, DispatchResponse, DoctorReport, DrainStatus,
     EffectiveTenant, Host, HostGone, Livekit, LivekitCheck, LivekitOffer, Session, SessionList, SimulateRequest,
-    Snapshot, Tenant, TenantBundle, TenantHealth, TokenRequest, TokenResponse, TripBreaker, Verification,
+    Snapshot, Tenant, TenantBundle, TenantHealth, TenantKilled, TokenRequest, TokenResponse, TripBreaker, Verification,
     VerifyRequest,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -127,6 +127,8 @@ fn ordering() -> Vec<Route> {
         Route::post::<Session>("/sessions/{id}/end", "End a session", || post(session::end))
             .query::<session::WaitQuery>(),
         Route::post::<HostGone>("/hosts/{id}/kill", "Kill a host's process tree", || post(host::kill)),
+        Route::post::<Host>("/hosts/{id}/recycle", "Give new sessions another host", || post(host::recycle)),
+        Route::post::<TenantKilled>("/tenants/{id}/kill", "Kill every host of a tenant", || post(tenant::kill)),
         Route::post::<Tenant>("/tenants/{id}/suspend", "Refuse new sessions of a tenant", || post(tenant::suspend)),
         Route::post::<Tenant>("/tenants/{id}/resume", "Take them again", || post(tenant::resume)),
         Route::post::<Tenant>("/tenants/{id}/drain", "Let a tenant's sessions end", || post(tenant::drain)),

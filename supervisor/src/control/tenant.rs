@@ -3,14 +3,16 @@
 //! Owns: a tenant at a glance. Never: its keys.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use axum::Json;
 use axum::extract::State;
-use openrtc_control_api::Tenant;
-use openrtc_ipc::TenantId;
+use openrtc_control_api::{Tenant, TenantKilled};
+use openrtc_ipc::{HostId, TenantId};
 use openrtc_policy::{OperatorEvent, Status};
 
-use super::facts::Facts;
+use super::facts::{Facts, HostFacts};
+use super::host::gone_in_time;
 use super::machine::rounded;
 use super::refusal::Refusal;
 use super::request::Named;
@@ -115,4 +117,23 @@ pub(super) async fn resume(State(world): State<World>, Named(id): Named<TenantId
 
 pub(super) async fn drain(State(world): State<World>, Named(id): Named<TenantId>) -> Result<Json<Tenant>, Refusal> {
     ordered(world, id, OperatorEvent::DrainTenant).await
+}
+
+/// Kills its hosts and waits until they are gone. One that is made meanwhile stays: suspend the tenant first.
+pub(super) async fn kill(
+    State(world): State<World>,
+    Named(id): Named<TenantId>,
+) -> Result<Json<TenantKilled>, Refusal> {
+    world.known(&id).await?;
+    let before = Facts::gather(&world).await?;
+    let own = |host: &&HostFacts<'_>| host.plan().is_some_and(|plan| plan.tenant == id);
+    let hosts: Vec<HostId> = before.hosts().iter().filter(own).map(|host| host.id).collect();
+    let ordered = Instant::now();
+    world.order(OperatorEvent::KillTenant(id.clone())).await?;
+    gone_in_time(&world, &hosts).await?;
+    Ok(Json(TenantKilled {
+        tenant: id.to_string(),
+        hosts: hosts.iter().map(ToString::to_string).collect(),
+        took_ms: ordered.elapsed().as_millis() as u64,
+    }))
 }

@@ -193,6 +193,9 @@ fn in_words(order: &OperatorEvent) -> String {
     match order {
         OperatorEvent::EndSession(session) => format!("end session {session}"),
         OperatorEvent::KillHost(host) => format!("kill host {host}"),
+        OperatorEvent::RecycleHost(host) => format!("recycle host {host}"),
+        OperatorEvent::KillTenant(tenant) => format!("kill every host of tenant {tenant}"),
+        OperatorEvent::ForgetTenantOrder(tenant) => format!("take back the status ordered of tenant {tenant}"),
         OperatorEvent::SuspendTenant(tenant) => format!("suspend tenant {tenant}"),
         OperatorEvent::ResumeTenant(tenant) => format!("resume tenant {tenant}"),
         OperatorEvent::DrainTenant(tenant) => format!("drain tenant {tenant}"),

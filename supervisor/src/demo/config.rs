@@ -47,10 +47,15 @@ fn quoted(path: &Path) -> String {
 }
 
 fn agents(program: &Path) -> String {
+    agents_of(program, &[("support", "segment"), ("hog", "hog"), ("spin", "spin"), ("crash", "crash")])
+}
+
+fn agents_of(program: &Path, agents: &[(&str, &str)]) -> String {
     let program = quoted(program);
-    [("support", "segment"), ("hog", "hog"), ("spin", "spin"), ("crash", "crash")]
-        .map(|(agent, which)| format!("[agents.{agent}]\ncommand = [{program}, \"{AGENT_ARGUMENT}\", \"{which}\"]\n"))
-        .concat()
+    let tables = agents
+        .iter()
+        .map(|(agent, which)| format!("[agents.{agent}]\ncommand = [{program}, \"{AGENT_ARGUMENT}\", \"{which}\"]\n"));
+    tables.collect()
 }
 
 /// The configuration of the run.
@@ -96,6 +101,56 @@ data_max_mb   = "off"
         state = quoted(paths.state),
         events = quoted(paths.events),
         agents = agents(paths.program),
+        cpu = cpu_max_pct(cores),
+    )
+}
+
+/// Processes that the hostile tenant of `selftest isolation` may have.
+pub const SELFTEST_PIDS_MAX: u32 = 64;
+
+/// The configuration of `selftest isolation`: a victim, and a tenant that attacks behind the walls of the demo. No breaker:
+/// each attack is to be made.
+pub fn of_selftest(paths: Paths<'_>, cores: usize) -> String {
+    let names = ["hog", "spin", "forks", "lines", "events", "escape"].map(|name| (name, name));
+    format!(
+        r#"config_version = 1
+
+[supervisor]
+unknown_tenant    = "reject"
+missing_tenant    = "reject"
+restart_backoff_s = [0.05]
+drain_timeout_s   = 1
+terminate_grace_s = 1
+runtime_dir       = {run}
+state_dir         = {state}
+
+[observers.jsonl]
+path = {events}
+
+{victim}{attackers}
+[runtimes.selftest]
+kind    = "program"
+command = [{program}, "{AGENT_ARGUMENT}", "frames"]
+[agents.frames]
+runtime = "selftest"
+
+[routing]
+fallback = "reject"
+
+[tenants.{victim_id}]
+[tenants.{HOSTILE}]
+[tenants.{HOSTILE}.wall]
+memory_max_mb = {WALL_MB}
+cpu_max_pct   = {cpu}
+pids_max      = {SELFTEST_PIDS_MAX}
+"#,
+        run = quoted(paths.run),
+        state = quoted(paths.state),
+        events = quoted(paths.events),
+        victim = agents_of(paths.program, &[("support", "segment")]),
+        attackers = agents_of(paths.program, &names),
+        program = quoted(paths.program),
+        victim_id = SIBLINGS[0],
         cpu = cpu_max_pct(cores),
     )
 }

@@ -79,13 +79,25 @@ fn write_recording(path: &Path, recording: &Recording) -> Result<(), StageError>
 /// # Errors
 /// When a file cannot be made.
 pub fn lay(dir: &Path, executable: &Path, cores: usize) -> Result<String, StageError> {
+    lay_for(dir, executable, |paths| config::of_run(paths, cores))
+}
+
+/// The same for `selftest isolation`.
+///
+/// # Errors
+/// When a file cannot be made.
+pub fn lay_selftest(dir: &Path, executable: &Path, cores: usize) -> Result<String, StageError> {
+    lay_for(dir, executable, |paths| config::of_selftest(paths, cores))
+}
+
+fn lay_for(dir: &Path, executable: &Path, config: impl FnOnce(Paths<'_>) -> String) -> Result<String, StageError> {
     let at = |name: &str| dir.join(name);
     place_program(executable, &at(PROGRAM))?;
     for play in Play::ALL {
         write_recording(&at(play.file_name()), &play.recording())?;
     }
     let paths = Paths { program: &at(PROGRAM), run: &at("run"), state: &at("state"), events: &at("events.jsonl") };
-    Ok(config::of_run(paths, cores))
+    Ok(config(paths))
 }
 
 /// Fails early if the directory to keep the agency in is in use.

@@ -170,6 +170,11 @@ impl Stage {
         self.dir.path()
     }
 
+    /// The supervisor's process id; 0 once it has ended.
+    pub fn supervisor_pid(&self) -> u32 {
+        self.child.id().unwrap_or_default()
+    }
+
     async fn ready(&mut self) -> Result<(), StageError> {
         let deadline = Instant::now() + READY_DEADLINE;
         loop {

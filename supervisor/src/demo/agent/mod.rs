@@ -3,6 +3,7 @@
 //! Owns: their side of the command agent's contract: the session as one JSON line on standard input, events as JSON
 //! lines on descriptor 3, the recording on descriptor 4. Never: knows the supervisor.
 
+mod attack;
 pub mod hostile;
 pub mod segment;
 
@@ -56,8 +57,11 @@ pub enum AgentError {
         /// Bits a sample.
         bits: u16,
     },
+    /// The channel to the supervisor broke.
+    #[error("speak to the supervisor")]
+    Channel(#[source] io::Error),
     /// There is no such agent.
-    #[error("no agent {name:?}: segment, hog, spin or crash")]
+    #[error("no agent {name:?}: segment, hog, spin, crash, forks, lines, events, frames or escape")]
     Unknown {
         /// What was asked for.
         name: String,
@@ -86,6 +90,11 @@ impl Session {
             other => other.as_f64(),
         });
         found.filter(|number: &f64| number.is_finite()).unwrap_or(default)
+    }
+
+    /// A text from the metadata.
+    fn text(&self, key: &str) -> Option<&str> {
+        self.metadata.get(key)?.as_str()
     }
 }
 
@@ -133,7 +142,14 @@ fn take(fd: i32) -> Result<File, AgentError> {
 }
 
 fn serve(name: &str) -> Result<(), AgentError> {
+    if name == "idle" {
+        attack::idle();
+        return Ok(());
+    }
     let events = take(EVENTS_FD)?;
+    if name == "frames" {
+        return attack::frames(events.into()).map_err(AgentError::Channel);
+    }
     let mut emitter = Emitter::new(events);
     let session = Session::read(io::stdin().lock())?;
     match name {
@@ -144,6 +160,10 @@ fn serve(name: &str) -> Result<(), AgentError> {
         "hog" => hostile::hog(&session, &mut emitter),
         "spin" => hostile::spin(&session, &mut emitter),
         "crash" => hostile::crash(),
+        "forks" => attack::forks(&mut emitter),
+        "lines" => attack::lines(&session, &mut emitter),
+        "events" => attack::events(&session, &mut emitter),
+        "escape" => attack::escape(&session, &mut emitter),
         name => Err(AgentError::Unknown { name: name.to_owned() }),
     }
 }
