@@ -3,6 +3,7 @@
 //! Owns: the order of starting and of finishing, and the start-up report. Never: decides.
 
 mod notify;
+mod observers;
 mod report;
 
 use std::fs::Permissions;
@@ -19,6 +20,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use notify::Manager;
+use observers::{all_observers, snapshots};
 use report::{demand_walls, tell_ready, tell_start};
 
 use crate::audit::{Audit, AuditError};
@@ -31,9 +33,7 @@ use crate::host::morgue::Morgue;
 use crate::host::probe::{self, ProbeFault};
 use crate::host::{HostContext, Registry, chain, tree, work_dir};
 use crate::ledger::Ledger;
-use crate::observer::{
-    EventStream, Fanout, JsonlObserver, LogObserver, MetricsJsonlObserver, RecentLines, Timeouts, Told, TracesObserver,
-};
+use crate::observer::{Fanout, RecentLines};
 use crate::preflight::Preflight;
 use crate::secrets::{SecretFault, Vault};
 use crate::shutdown::Signals;
@@ -242,13 +242,6 @@ async fn flush(fanout: &Fanout) {
     }
 }
 
-/// The observers of a configuration, and the ring that readers of events read.
-fn all_observers(config: &Config, run: u32, recent: &RecentLines) -> Result<(Fanout, EventStream), RunError> {
-    let (fanout, events) = (observers(config, recent)?, EventStream::new(run));
-    fanout.add(events.observer())?;
-    Ok((fanout, events))
-}
-
 /// Registers with the LiveKit server, if there is one.
 fn livekit(
     context: &Arc<HostContext>,
@@ -365,45 +358,6 @@ fn make_work_root(state_dir: &Path, work_root: &Path) -> Result<(), RunError> {
         std::fs::set_permissions(path, Permissions::from_mode(mode & 0o700 | 0o711)).map_err(failed)?;
     }
     Ok(())
-}
-
-fn observers(config: &Config, recent: &RecentLines) -> Result<Fanout, RunError> {
-    let ms = Duration::from_millis;
-    let timeouts = Timeouts { start: ms(config.observers.start_timeout_ms), end: ms(config.observers.end_timeout_ms) };
-    let fanout = Fanout::new(timeouts.within(ms(config.rules.drain_timeout_ms)));
-    fanout.metrics().admit(std::iter::once(&config.rules.default_tenant).chain(config.tenants.keys()));
-    fanout.add(recent.following(LogObserver))?;
-    if let Some(path) = &config.observers.jsonl {
-        fanout.add(JsonlObserver::open(path.clone())?)?;
-    }
-    if let Some(path) = &config.metrics.jsonl {
-        let metrics = &config.metrics;
-        fanout.add(MetricsJsonlObserver::open(
-            path.clone(),
-            ms(metrics.jsonl_interval_ms),
-            Some(metrics.stream_events_max),
-        )?)?;
-    }
-    if let Some(endpoint) = &config.traces.otlp_endpoint {
-        fanout.add(TracesObserver::new(endpoint, &config.supervisor.worker_id)?)?;
-    }
-    Ok(fanout)
-}
-
-/// Tells the observers how things stand, again and again; not at all where none of them writes it down.
-fn snapshots(config: &Config, world: World, fanout: Fanout) -> Option<tokio::task::JoinHandle<()>> {
-    config.observers.jsonl.as_ref().or(config.metrics.jsonl.as_ref())?;
-    let interval = Duration::from_millis(config.metrics.jsonl_interval_ms);
-    Some(tokio::spawn(async move {
-        let mut ticks = tokio::time::interval(interval);
-        loop {
-            ticks.tick().await;
-            let Ok(snapshot) = control::snapshot(&world, None).await else { return };
-            if let Ok(value) = serde_json::to_value(snapshot) {
-                fanout.tell(Told::Snapshot(Arc::new(value)));
-            }
-        }
-    }))
 }
 
 fn random_run() -> u32 {
