@@ -2,7 +2,9 @@
 //!
 //! Owns: the order of starting and of finishing, and the start-up report. Never: decides.
 
+mod finish;
 mod notify;
+mod observers;
 mod report;
 
 use std::fs::Permissions;
@@ -16,9 +18,11 @@ use openrtc_policy::bounds::ZYGOTE_WARM_MS;
 use openrtc_policy::{Event, Moment, Policy, Rules};
 use rustix::process::DumpableBehavior;
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
+use finish::Running;
 use notify::Manager;
+use observers::{all_observers, snapshots};
 use report::{demand_walls, tell_orders, tell_ready, tell_start};
 
 use crate::audit::{Audit, AuditError};
@@ -32,9 +36,7 @@ use crate::host::morgue::Morgue;
 use crate::host::probe::{self, ProbeFault};
 use crate::host::{HostContext, InForce, Registry, tree, work_dir};
 use crate::ledger::Ledger;
-use crate::observer::{
-    EventStream, Fanout, JsonlObserver, LogObserver, MetricsJsonlObserver, RecentLines, Timeouts, Told, TracesObserver,
-};
+use crate::observer::RecentLines;
 use crate::preflight::Preflight;
 use crate::secrets::{SecretFault, Vault, run_program};
 use crate::shutdown::Signals;
@@ -46,8 +48,6 @@ use crate::wall::Walls;
 const SERVING_THREADS: usize = 2;
 /// Threads that raise, read and sample walls (decision P9).
 const POOL_THREADS: usize = 4;
-/// How long observers may take to write what they still hold.
-const FLUSH_LIMIT: Duration = Duration::from_secs(5);
 /// How long the start may wait for the built-in zygote to be warm.
 const ZYGOTE_LIMIT: Duration = Duration::from_secs(2);
 /// How long it may wait for those of Python runtimes: their own bound, and a little for the spawner to notice.
@@ -195,22 +195,15 @@ async fn serve(file: Config, spawner: Spawner, reread: Reread) -> Result<(), Run
     let changes =
         changes.get_or_init(|| Changes::new(Arc::clone(&context), file, standing.clone(), store, reread)).clone();
     let rules = context.in_force().vault.rules(&config);
-    let deployment_version = config.supervisor.deployment_version.clone();
-    let (registry, ledger) = (context.registry.clone(), context.ledger.clone());
-    let world = World::new(handle.clone(), registry, ledger, fanout.clone(), about(&config, report))
-        .with_spawner(context.spawner.clone())
-        .with_audit(audit.clone())
-        .with_changes(changes)
-        .with_context(Arc::clone(&context))
-        .with_recent(recent)
-        .with_events(events);
+    let world =
+        World::of(&context, about(&config, report)).with_changes(changes).with_recent(recent).with_events(events);
     let calls = Calls::default();
     let (asked, end) = (handle.clone(), Duration::from_millis(rules.drain_timeout_ms + rules.terminate_grace_ms));
     let livekit = livekit(&context, &config, handle, &calls)?;
     let world = world.with_livekit(livekit.clone());
     now.send_replace(Some(world.clone()));
     let snapshots = snapshots(&config, world.clone(), fanout.clone());
-    let effects = Effects::new(context, deployment_version, calls);
+    let effects = Effects::new(context, config.supervisor.deployment_version.clone(), calls);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let server = tokio::spawn(control.serve(world, async {
         // A word and a dropped sender both mean stop.
@@ -218,22 +211,9 @@ async fn serve(file: Config, spawner: Spawner, reread: Reread) -> Result<(), Run
     }));
     manager.ready();
     let telling = tokio::spawn(manager.tell_on(asked, end));
+    let running = Running { telling, listening, livekit, snapshots, audit, fanout, stop, server };
     driver::drive(policy(rules, run, &standing), queue, clock, effects).await;
-    // It ends by itself once nobody answers it.
-    let _ = timeout(FLUSH_LIMIT, telling).await;
-    listening.abort();
-    if let Some(livekit) = livekit {
-        livekit.shutdown().await;
-    }
-    if let Some(snapshots) = snapshots {
-        snapshots.abort();
-    }
-    audit.stopped();
-    // Before the server: readers of events are told the last of them.
-    flush(&fanout).await;
-    // Both ends are ours; the server may have failed and said so already.
-    let _ = stop.send(());
-    let _ = server.await;
+    running.finish().await;
     tracing::info!("finished: no session and no host is left");
     Ok(())
 }
@@ -256,20 +236,6 @@ fn answer_probes(control: &mut Control) -> watch::Sender<Option<World>> {
         tokio::spawn(probes.serve(world));
     }
     now
-}
-
-/// Lets observers take what they still hold.
-async fn flush(fanout: &Fanout) {
-    for late in fanout.shutdown(Instant::now() + FLUSH_LIMIT).await {
-        tracing::warn!(observer = late, "observer did not finish in time");
-    }
-}
-
-/// The observers of a configuration, and the ring that readers of events read.
-fn all_observers(config: &Config, run: u32, recent: &RecentLines) -> Result<(Fanout, EventStream), RunError> {
-    let (fanout, events) = (observers(config, recent)?, EventStream::new(run));
-    fanout.add(events.observer())?;
-    Ok((fanout, events))
 }
 
 /// Registers with the LiveKit server, if there is one.
@@ -382,45 +348,6 @@ fn make_work_root(state_dir: &Path, work_root: &Path) -> Result<(), RunError> {
         std::fs::set_permissions(path, Permissions::from_mode(mode & 0o700 | 0o711)).map_err(failed)?;
     }
     Ok(())
-}
-
-fn observers(config: &Config, recent: &RecentLines) -> Result<Fanout, RunError> {
-    let ms = Duration::from_millis;
-    let timeouts = Timeouts { start: ms(config.observers.start_timeout_ms), end: ms(config.observers.end_timeout_ms) };
-    let fanout = Fanout::new(timeouts.within(ms(config.rules.drain_timeout_ms)));
-    fanout.metrics().admit(std::iter::once(&config.rules.default_tenant).chain(config.tenants.keys()));
-    fanout.add(recent.following(LogObserver))?;
-    if let Some(path) = &config.observers.jsonl {
-        fanout.add(JsonlObserver::open(path.clone())?)?;
-    }
-    if let Some(path) = &config.metrics.jsonl {
-        let metrics = &config.metrics;
-        fanout.add(MetricsJsonlObserver::open(
-            path.clone(),
-            ms(metrics.jsonl_interval_ms),
-            Some(metrics.stream_events_max),
-        )?)?;
-    }
-    if let Some(endpoint) = &config.traces.otlp_endpoint {
-        fanout.add(TracesObserver::new(endpoint, &config.supervisor.worker_id)?)?;
-    }
-    Ok(fanout)
-}
-
-/// Tells the observers how things stand, again and again; not at all where none of them writes it down.
-fn snapshots(config: &Config, world: World, fanout: Fanout) -> Option<tokio::task::JoinHandle<()>> {
-    config.observers.jsonl.as_ref().or(config.metrics.jsonl.as_ref())?;
-    let interval = Duration::from_millis(config.metrics.jsonl_interval_ms);
-    Some(tokio::spawn(async move {
-        let mut ticks = tokio::time::interval(interval);
-        loop {
-            ticks.tick().await;
-            let Ok(snapshot) = control::snapshot(&world, None).await else { return };
-            if let Ok(value) = serde_json::to_value(snapshot) {
-                fanout.tell(Told::Snapshot(Arc::new(value)));
-            }
-        }
-    }))
 }
 
 fn random_run() -> u32 {

@@ -101,7 +101,7 @@ impl Policy {
                 self.room_within_namespace(tenant, &dispatch.room),
                 |room| match self.rules.rooms.tenant_prefix {
                     true => format!("in the namespace of {tenant}; the rest of its name is {}", quoted(room)),
-                    false => "rooms have no namespaces: [rooms] tenant_prefix is off".to_owned(),
+                    false => "rooms have no namespaces: [rooms] namespace_mode is off".to_owned(),
                 },
             )?;
         witness.asked(Rule::Breaker, self.breaker_permits(tenant), |()| self.breaker_in_words(tenant))?;
@@ -154,7 +154,7 @@ impl Policy {
         let owner = prefixed.then(|| namespace::owner(&self.rules, &dispatch.room)).flatten().cloned();
         let nowhere = || match prefixed {
             true => "the room lies in no configured tenant's namespace".to_owned(),
-            false => "rooms have no namespaces: [rooms] tenant_prefix is off".to_owned(),
+            false => "rooms have no namespaces: [rooms] namespace_mode is off".to_owned(),
         };
         if let Some(tenant) = witness.rung(Rule::TenantRoomName, Ok(owner), named, nowhere)? {
             return Ok(tenant);

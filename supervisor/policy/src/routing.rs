@@ -83,8 +83,8 @@ fn by_rule<'a>(
     let number = at.map_or(0, |at| at + 1);
     let named = |route: &Route<'_>| format!("{}, by rule {number} of {}", route.agent, all.len());
     let nothing = || match all.len() {
-        0 => "there are no [[routing.rules]]".to_owned(),
-        count => format!("none of {count} [[routing.rules]] matches"),
+        0 => "there are no [[routing.rule]]".to_owned(),
+        count => format!("none of {count} [[routing.rule]] matches"),
     };
     witness.rung(Rule::RouteRule, at.map(known).transpose(), named, nothing)
 }

@@ -1,6 +1,7 @@
 //! Tests of the whole module: a text in, a configuration or its faults out.
 
 mod documented;
+mod effective;
 mod example;
 mod faulty;
 mod hostile;
