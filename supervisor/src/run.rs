@@ -17,7 +17,8 @@ use openrtc_control_api::DoctorReport;
 use openrtc_policy::bounds::ZYGOTE_WARM_MS;
 use openrtc_policy::{Event, Moment, Policy, Rules};
 use rustix::process::DumpableBehavior;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use finish::Running;
@@ -204,12 +205,7 @@ async fn serve(file: Config, spawner: Spawner, reread: Reread) -> Result<(), Run
     now.send_replace(Some(world.clone()));
     let snapshots = snapshots(&config, world.clone(), fanout.clone());
     let effects = Effects::new(context, config.supervisor.deployment_version.clone(), calls);
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let server = tokio::spawn(control.serve(world, async {
-        // A word and a dropped sender both mean stop.
-        let _ = stopped.await;
-    }));
-    manager.ready();
+    let (stop, server) = served(control, world);
     let telling = tokio::spawn(manager.tell_on(asked, end));
     let running = Running { telling, listening, livekit, snapshots, audit, fanout, stop, server };
     driver::drive(policy(rules, run, &standing), queue, clock, effects).await;
@@ -227,6 +223,19 @@ fn policy(rules: Rules, run: u32, standing: &Standing) -> Policy {
         policy.handle(Moment::default(), Event::Operator(order), &mut none);
     }
     policy
+}
+
+/// Serves the control API from now on, until it is told to stop or whoever could tell it is gone.
+fn served(control: Control, world: World) -> (oneshot::Sender<()>, JoinHandle<()>) {
+    let (stop, stopped) = oneshot::channel::<()>();
+    let server = tokio::spawn(async {
+        control
+            .serve(world, async {
+                let _ = stopped.await;
+            })
+            .await;
+    });
+    (stop, server)
 }
 
 /// Answers probes from now on and until the runtime goes; ready once it is told of a world.

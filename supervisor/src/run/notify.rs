@@ -66,16 +66,17 @@ impl Manager {
     }
 
     /// Sessions are taken from now on.
-    pub(super) fn ready(&self) {
+    fn ready(&self) {
         self.tell("READY=1\nSTATUS=ready: no session yet");
     }
 
-    /// Tells how it goes until the driver is gone. A watchdog hears of us only when the driver has answered; a stop is
+    /// Tells that we are ready, and how it goes until the driver is gone. A watchdog hears of us only when the driver has answered; a stop is
     /// given the time that a drain may take, whatever the unit says.
     pub(super) async fn tell_on(self, handle: Handle, drain: Duration) {
         if self.socket.is_none() {
             return;
         }
+        self.ready();
         let mut ticks = interval(self.watchdog.map_or(LOOK, |watchdog| (watchdog / 3).min(LOOK)));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut status, mut stopping) = (String::new(), false);
