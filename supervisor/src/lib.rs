@@ -8,7 +8,7 @@
 //! ```text
 //! 5  main  lib  cli  application  demo  selftest  run  doctor
 //! 4  driver  sources  effects  shutdown
-//! 3  dispatch  control
+//! 3  dispatch  control  changes
 //! 2  spawn  host  wall  observer  audit  ledger  preflight  secrets
 //! 1  config  telemetry
 //! 0  sys                                  ← the only unsafe in this crate
@@ -16,6 +16,7 @@
 
 pub mod application;
 pub mod audit;
+pub mod changes;
 pub mod cli;
 pub mod config;
 pub mod control;

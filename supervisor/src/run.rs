@@ -2,6 +2,7 @@
 //!
 //! Owns: the order of starting and of finishing, and the start-up report. Never: decides.
 
+mod finish;
 mod notify;
 mod observers;
 mod report;
@@ -9,21 +10,23 @@ mod report;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Duration;
 
 use openrtc_control_api::DoctorReport;
 use openrtc_policy::bounds::ZYGOTE_WARM_MS;
-use openrtc_policy::{Policy, WaitStatus};
+use openrtc_policy::{Event, Moment, Policy, Rules};
 use rustix::process::DumpableBehavior;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use finish::Running;
 use notify::Manager;
-use observers::{all_observers, flush, snapshots};
-use report::{demand_walls, tell_ready, tell_start};
+use observers::{all_observers, snapshots};
+use report::{demand_walls, tell_orders, tell_ready, tell_start};
 
 use crate::audit::{Audit, AuditError};
+use crate::changes::{Changes, Reread, Standing, StandingFault, Store, under_orders};
 use crate::config::{Config, ConfigFaults};
 use crate::control::{self, About, Control, World};
 use crate::dispatch::livekit::{Calls, Livekit, LivekitError};
@@ -31,11 +34,11 @@ use crate::driver::{self, Clock};
 use crate::effects::Effects;
 use crate::host::morgue::Morgue;
 use crate::host::probe::{self, ProbeFault};
-use crate::host::{HostContext, Registry, chain, tree, work_dir};
+use crate::host::{HostContext, InForce, Registry, tree, work_dir};
 use crate::ledger::Ledger;
 use crate::observer::RecentLines;
 use crate::preflight::Preflight;
-use crate::secrets::{SecretFault, Vault};
+use crate::secrets::{SecretFault, Vault, run_program};
 use crate::shutdown::Signals;
 use crate::sources::Handle;
 use crate::spawn::{HostProgram, Interpreter, InterpreterError, Spawner, ZygoteRow, ZygoteState};
@@ -45,14 +48,10 @@ use crate::wall::Walls;
 const SERVING_THREADS: usize = 2;
 /// Threads that raise, read and sample walls (decision P9).
 const POOL_THREADS: usize = 4;
-/// How long observers may take to write what they still hold.
-const FLUSH_LIMIT: Duration = Duration::from_secs(5);
 /// How long the start may wait for the built-in zygote to be warm.
 const ZYGOTE_LIMIT: Duration = Duration::from_secs(2);
 /// How long it may wait for those of Python runtimes: their own bound, and a little for the spawner to notice.
 const RUNTIME_ZYGOTE_LIMIT: Duration = Duration::from_millis(ZYGOTE_WARM_MS + 1_000);
-/// How long the program of an `{ exec = […] }` reference may run.
-const SECRET_COMMAND_LIMIT: Duration = Duration::from_secs(10);
 /// How long `host kill` waits until the host is gone, in milliseconds.
 const KILL_WAIT_MS: u64 = 10_000;
 
@@ -92,6 +91,9 @@ pub enum RunError {
         #[source]
         source: std::io::Error,
     },
+    /// The operators' orders cannot be used.
+    #[error(transparent)]
+    Standing(#[from] StandingFault),
     /// An observer could not be started.
     #[error("start an observer")]
     Observer(#[from] crate::observer::ObserverError),
@@ -127,7 +129,7 @@ pub enum RunError {
 }
 
 /// Runs a supervisor until it has finished.
-pub fn run(config: Config, program: HostProgram) -> Result<(), RunError> {
+pub fn run(config: Config, program: HostProgram, reread: Reread) -> Result<(), RunError> {
     tree::become_subreaper().map_err(RunError::Process)?;
     // It holds every key: no core, and no reading of its memory or environment by an equal (law 8).
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
@@ -140,24 +142,29 @@ pub fn run(config: Config, program: HostProgram) -> Result<(), RunError> {
         .enable_all()
         .build()
         .map_err(RunError::Runtime)?;
-    let outcome = runtime.block_on(serve(config, spawner));
+    let outcome = runtime.block_on(serve(config, spawner, reread));
     // What is left on the pool is a sample at most.
     runtime.shutdown_timeout(Duration::from_secs(1));
     outcome
 }
 
-async fn serve(config: Config, spawner: Spawner) -> Result<(), RunError> {
+async fn serve(file: Config, spawner: Spawner, reread: Reread) -> Result<(), RunError> {
     let signals = Signals::listen().map_err(RunError::Process)?;
     let manager = Manager::find();
-    let mut control = Control::open(&sockets(&config))?;
+    let mut control = Control::open(&sockets(&file))?;
     let now = answer_probes(&mut control);
-    let work_root = config.supervisor.state_dir.join("hosts");
-    make_work_root(&config.supervisor.state_dir, &work_root)?;
+    let work_root = file.supervisor.state_dir.join("hosts");
+    make_work_root(&file.supervisor.state_dir, &work_root)?;
+    let store = Store::new(&file.supervisor.state_dir);
+    let standing = store.read()?;
+    let config = under_orders(&file, &standing)
+        .map_err(|faults| StandingFault::Faulty { path: store.path().to_owned(), faults })?;
+    tell_orders(&file, &standing);
     let walls = Walls::detect(&config.cgroup, &config.uids);
     let zygotes = settled_zygotes(&config, &spawner).await?;
     let report = crate::doctor::report(&config, &walls, &zygotes, Some(&control));
     demand_walls(&report)?;
-    let (vault, faults) = Vault::resolve(&config, |argv| run_secret_command(spawner.clone(), argv)).await;
+    let (vault, faults) = Vault::resolve(&config, |argv| run_program(spawner.clone(), argv)).await;
     tell_start(&report, &config, &vault, &faults);
     admit_remote(&mut control, &vault, &config)?;
     let clock = Clock::start();
@@ -166,32 +173,44 @@ async fn serve(config: Config, spawner: Spawner) -> Result<(), RunError> {
     let (fanout, events) = all_observers(&config, run, &recent)?;
     let (handle, queue) = Handle::new();
     let audit = Audit::start(&config, &vault, &fanout)?;
-    let listening = tokio::spawn(signals.obey(handle.clone(), audit.clone()));
+    let changes = Arc::new(OnceLock::new());
+    let listening = tokio::spawn(signals.obey(handle.clone(), audit.clone(), Arc::clone(&changes)));
     let context = Arc::new(HostContext {
         handle: handle.clone(),
         spawner,
         walls,
-        vault,
         registry: Registry::default(),
         ledger: Ledger::default(),
         morgue: Morgue::default(),
         fanout: fanout.clone(),
         audit: audit.clone(),
         work_root,
-        current: RwLock::new(Arc::new(config)),
+        current: RwLock::new(InForce::new(config, vault)),
     });
     let config = know_agents(&context).await?;
     tell_ready(&report, &config);
     audit.ready();
-    let rules = context.vault.rules(&config);
-    let world = World::of(&context, about(&config, report)).with_recent(recent).with_events(events);
+    let mut file = file;
+    file.take_registered(&config)?;
+    let changes =
+        changes.get_or_init(|| Changes::new(Arc::clone(&context), file, standing.clone(), store, reread)).clone();
+    let rules = context.in_force().vault.rules(&config);
+    let deployment_version = config.supervisor.deployment_version.clone();
+    let (registry, ledger) = (context.registry.clone(), context.ledger.clone());
+    let world = World::new(handle.clone(), registry, ledger, fanout.clone(), about(&config, report))
+        .with_spawner(context.spawner.clone())
+        .with_audit(audit.clone())
+        .with_changes(changes)
+        .with_context(Arc::clone(&context))
+        .with_recent(recent)
+        .with_events(events);
     let calls = Calls::default();
     let (asked, end) = (handle.clone(), Duration::from_millis(rules.drain_timeout_ms + rules.terminate_grace_ms));
     let livekit = livekit(&context, &config, handle, &calls)?;
     let world = world.with_livekit(livekit.clone());
     now.send_replace(Some(world.clone()));
     let snapshots = snapshots(&config, world.clone(), fanout.clone());
-    let effects = Effects::new(context, config.supervisor.deployment_version.clone(), calls);
+    let effects = Effects::new(context, deployment_version, calls);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let server = tokio::spawn(control.serve(world, async {
         // A word and a dropped sender both mean stop.
@@ -199,22 +218,22 @@ async fn serve(config: Config, spawner: Spawner) -> Result<(), RunError> {
     }));
     manager.ready();
     let telling = tokio::spawn(manager.tell_on(asked, end));
-    driver::drive(Policy::new(rules, run), queue, clock, effects).await;
-    // It ends by itself once nobody answers it.
-    let _ = timeout(FLUSH_LIMIT, telling).await;
-    listening.abort();
-    if let Some(livekit) = livekit {
-        livekit.shutdown().await;
-    }
-    snapshots.into_iter().for_each(|telling| telling.abort());
-    audit.stopped();
-    // Before the server: readers of events are told the last of them.
-    flush(&fanout).await;
-    // Both ends are ours; the server may have failed and said so already.
-    let _ = stop.send(());
-    let _ = server.await;
+    let running = Running { telling, listening, livekit, snapshots, audit, fanout, stop, server };
+    driver::drive(policy(rules, run, &standing), queue, clock, effects).await;
+    running.finish().await;
     tracing::info!("finished: no session and no host is left");
     Ok(())
+}
+
+/// Policy, under what operators ordered before the last restart.
+fn policy(rules: Rules, run: u32, standing: &Standing) -> Policy {
+    let mut policy = Policy::new(rules, run);
+    // Of a tenant without hosts a status asks for nothing to be done.
+    let mut none = Vec::new();
+    for order in standing.statuses() {
+        policy.handle(Moment::default(), Event::Operator(order), &mut none);
+    }
+    policy
 }
 
 /// Answers probes from now on and until the runtime goes; ready once it is told of a world.
@@ -233,11 +252,15 @@ fn livekit(
     handle: Handle,
     calls: &Calls,
 ) -> Result<Option<Livekit>, RunError> {
-    let (Some(settings), Some(key)) = (config.livekit.clone(), context.vault.livekit_key(config)) else {
+    let (Some(settings), Some(key)) = (config.livekit.clone(), context.in_force().vault.livekit_key(config)) else {
         return Ok(None);
     };
     let key = key.map_err(LivekitError::Key)?;
-    Ok(Some(Livekit::start(Arc::clone(config), settings, key, handle, calls.clone())?))
+    let current = {
+        let context = Arc::clone(context);
+        move || context.config()
+    };
+    Ok(Some(Livekit::start(Arc::new(current), settings, key, handle, calls.clone())?))
 }
 
 /// Completes the configuration with the agents that applications register, each asked in a walled host of its own.
@@ -249,7 +272,7 @@ async fn know_agents(context: &Arc<HostContext>) -> Result<Arc<Config>, RunError
         config.take_agents(&runtime, agents)?;
     }
     let config = Arc::new(config);
-    context.replace_config(Arc::clone(&config));
+    context.replace(InForce { config: Arc::clone(&config), vault: context.in_force().vault });
     Ok(config)
 }
 
@@ -318,16 +341,6 @@ fn about(config: &Config, doctor: DoctorReport) -> About {
         kill_wait_ms: KILL_WAIT_MS,
         doctor,
         preflight: Preflight::of(config),
-    }
-}
-
-/// Runs the program of an `{ exec = […] }` reference.
-async fn run_secret_command(spawner: Spawner, argv: Vec<String>) -> Result<Vec<u8>, String> {
-    let output = spawner.run(&argv, None, SECRET_COMMAND_LIMIT).await.map_err(|error| chain(&error))?;
-    match output.status {
-        WaitStatus::Exited(0) => Ok(output.stdout.to_vec()),
-        // What it complained of may hold the secret, so it is not repeated.
-        status => Err(format!("it ended with {status:?}")),
     }
 }
 

@@ -2,10 +2,13 @@
 //!
 //! Owns: what each signal means. Never: exits; policy says when all is done.
 
+use std::sync::{Arc, OnceLock};
+
 use openrtc_policy::OperatorEvent;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::audit::{Actor, Audit};
+use crate::changes::{ChangeFault, Changes};
 use crate::sources::Handle;
 
 /// The signals that are listened to.
@@ -26,8 +29,8 @@ impl Signals {
     }
 
     /// Turns signals into orders for as long as it is polled: SIGTERM drains and repeats change nothing; the first
-    /// SIGINT drains, the second forces.
-    pub async fn obey(mut self, handle: Handle, audit: Audit) {
+    /// SIGINT drains, the second forces; SIGHUP reads the files anew, once `changes` is there.
+    pub async fn obey(mut self, handle: Handle, audit: Audit, changes: Arc<OnceLock<Changes>>) {
         let mut interrupts = 0u32;
         loop {
             let (signal, order) = tokio::select! {
@@ -46,7 +49,11 @@ impl Signals {
                     }
                 }
                 Some(()) = self.hangup.recv() => {
-                    tracing::warn!("SIGHUP: this version does not reload its configuration; drain and restart instead");
+                    match changes.get() {
+                        // Beside this loop: a program that a key comes from may take its time, and SIGTERM must not wait.
+                        Some(changes) => drop(tokio::spawn(reload(changes.clone()))),
+                        None => tracing::warn!("SIGHUP: still starting; the files are read anyway"),
+                    }
                     continue;
                 }
             };
@@ -55,5 +62,14 @@ impl Signals {
                 return;
             }
         }
+    }
+}
+
+async fn reload(changes: Changes) {
+    tracing::info!("SIGHUP: reading the configuration anew");
+    match Actor::Signal("SIGHUP").scope(changes.reload()).await {
+        // What was wrong with the files was told line by line.
+        Ok(_) | Err(ChangeFault::Files(_)) => {}
+        Err(fault) => tracing::error!(%fault, "SIGHUP: not reloaded"),
     }
 }

@@ -5,7 +5,7 @@
 use std::time::SystemTime;
 
 use openrtc_ipc::SessionId;
-use openrtc_policy::{Answer, Dispatch, DispatchId, Event, HostEvent, OperatorEvent, Policy};
+use openrtc_policy::{Answer, Dispatch, DispatchId, Event, HostEvent, OperatorEvent, Policy, Rules};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::host::order::Recordings;
@@ -79,6 +79,11 @@ impl Handle {
     /// Gives an operator's order.
     pub async fn operator(&self, order: OperatorEvent) -> Result<(), Stopping> {
         self.send(Input::Event(Event::Operator(order))).await
+    }
+
+    /// Puts other rules in force.
+    pub async fn rules(&self, rules: Rules) -> Result<(), Stopping> {
+        self.send(Input::Event(Event::RulesChanged(Box::new(rules)))).await
     }
 
     /// Tells what happened to a host.

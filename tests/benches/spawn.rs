@@ -27,7 +27,7 @@ use openrtc_supervisor::host::link::Link;
 use openrtc_supervisor::host::morgue::Morgue;
 use openrtc_supervisor::host::redact::Redactor;
 use openrtc_supervisor::host::task::HostTask;
-use openrtc_supervisor::host::{HostContext, Registry, birth, death, reap, tree};
+use openrtc_supervisor::host::{HostContext, InForce, Registry, birth, death, reap, tree};
 use openrtc_supervisor::ledger::Ledger;
 use openrtc_supervisor::observer::{Fanout, Timeouts};
 use openrtc_supervisor::secrets::Vault;
@@ -140,8 +140,7 @@ async fn stage(way: &Way, dir: &Path, spawner: Spawner) -> Arc<HostContext> {
         handle,
         spawner,
         walls,
-        current: std::sync::RwLock::new(Arc::new(config)),
-        vault,
+        current: std::sync::RwLock::new(InForce::new(config, vault)),
         registry: Registry::default(),
         ledger: Ledger::default(),
         morgue: Morgue::default(),
@@ -164,7 +163,9 @@ async fn host(context: &Arc<HostContext>, how: How, generation: u32) -> [Duratio
     channel.readable().await.expect("its first byte");
     let hello = start.elapsed();
     let mut link = Link::new(channel.into_std().expect("its channel")).expect("link");
-    let task = HostTask::new(Arc::clone(context), plan, newborn.process, how, Redactor::default());
+    let InForce { config, vault } = context.in_force();
+    let hidden = vault.fingerprint(&config, &plan.tenant, &plan.runtime);
+    let task = HostTask::new(Arc::clone(context), plan, (newborn.process, how), (hidden, Redactor::default()));
     let up = birth::bring_up(&task, &mut link, birth::Purpose::Serve).await;
     let ready = start.elapsed();
     up.unwrap_or_else(|fault| panic!("host did not come up: {fault:?}"));

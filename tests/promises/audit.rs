@@ -72,7 +72,7 @@ fn end(running: &mut Running) {
 }
 
 /// Starts the same supervisor once more, with its configuration changed so.
-fn again(running: &mut Running, change: impl Fn(String) -> String) {
+pub(crate) fn again(running: &mut Running, change: impl Fn(String) -> String) {
     let path = running.dir().join("openrtc-supervisor.toml");
     fs::write(&path, change(fs::read_to_string(&path).expect("configuration"))).expect("write configuration");
     let mut command = running.command(&["run", "--config"]);

@@ -16,6 +16,8 @@ mod escape;
 mod events;
 mod examples;
 mod full_disk;
+mod lasting;
+mod lasting_files;
 mod livekit;
 mod livekit_calls;
 mod livekit_command;

@@ -60,7 +60,7 @@ fn bash_sources_the_completions_and_completes_every_command_with_them() {
     let script = stdout(&cli(&setup, &["completions", "bash"]));
     std::fs::write(setup.dir().join("completions"), script).expect("write");
     let asks = "source ./completions && COMP_WORDS=(openrtc-supervisor \"$1\" '') COMP_CWORD=2 \
-                && _openrtc-supervisor openrtc-supervisor '' \"$1\" && echo \"${COMPREPLY[@]}\"";
+                && _openrtc__supervisor openrtc-supervisor '' \"$1\" && echo \"${COMPREPLY[@]}\"";
     for (noun, verbs) in [("config", ["init", "schema"]), ("session", ["list", "end"]), ("breaker", ["trip", "reset"])]
     {
         let mut bash = Command::new("bash");
@@ -115,7 +115,7 @@ fn on_a_terminal(running: &openrtc_tests::Running, line: &str) -> Option<String>
 fn on_a_terminal_of_80_columns_no_table_is_wider_whatever_its_names_are() {
     let tenant = "t".repeat(128);
     let running = Setup::new(&crate::config(&format!("[tenants.{tenant}]\nname = \"{}\"\n", "N".repeat(300)))).start();
-    let (answer, _) = running.dispatch(&tenant, "wait", &["--room", &"r".repeat(200)]);
+    let (answer, _) = running.dispatch(&tenant, "wait", &[]);
     let session = answer["admitted"]["session"].as_str().expect("admitted").to_owned();
     running.live(&session);
     for line in ["snapshot", "session list", "host list", "tenant list", "agent list", "breaker status", "doctor"] {

@@ -19,7 +19,7 @@ const ROWS: &[(usize, &[&str])] = &[
     // of Python applications for the command line.
     (5, &["main", "lib", "run", "doctor", "cli", "application", "demo", "selftest"]),
     (4, &["driver", "sources", "effects", "shutdown"]),
-    (3, &["dispatch", "control"]),
+    (3, &["dispatch", "control", "changes"]),
     (2, &["spawn", "host", "wall", "observer", "audit", "ledger", "metrics", "preflight", "secrets"]),
     (1, &["config", "telemetry"]),
     (0, &["sys"]),
@@ -29,6 +29,7 @@ const ROWS: &[(usize, &[&str])] = &[
 const ROW_EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("host", "sources", "a host's task tells the driver through the handle, which is all that sources shows it"),
     ("control", "sources", "the control API asks the driver through the handle"),
+    ("changes", "sources", "new rules reach the driver through the handle"),
     ("dispatch", "sources", "a dispatch enters through the handle"),
 ];
 

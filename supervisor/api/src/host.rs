@@ -54,6 +54,9 @@ pub struct Host {
     pub loop_lag_ms: f64,
     /// Lines, events and logs dropped because it exceeded its rate or its own queue.
     pub dropped: u64,
+    /// Whether it was given secrets that are not in force any more.
+    #[serde(default)]
+    pub old_keys: bool,
     /// Names of the walls that do not stand around it.
     #[serde(default)]
     pub absent_walls: Vec<String>,

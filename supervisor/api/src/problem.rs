@@ -5,6 +5,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::config::ConfigFault;
+use crate::tenant::Tenant;
+
 /// Media type of a problem.
 pub const CONTENT_TYPE: &str = "application/problem+json";
 
@@ -19,7 +22,7 @@ pub struct Problem {
     /// The HTTP status again.
     pub status: u16,
     /// One of the reject reasons, or `unauthorized`, `permission_denied`, `not_found`, `method_not_allowed`,
-    /// `bad_request`, `body_too_large`, `body_timeout`, `timed_out`, `stopping`.
+    /// `bad_request`, `config_faulty`, `not_stored`, `stale_revision`, `body_too_large`, `body_timeout`, `timed_out`, `stopping`.
     pub reason: String,
     /// Field, value and remedy.
     pub detail: String,
@@ -29,6 +32,12 @@ pub struct Problem {
     /// Whose request it was, once that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<String>,
+    /// Everything that is wrong with a configuration that was to be loaded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<ConfigFault>,
+    /// The tenant as it is now, where a change was made for another revision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current: Option<Box<Tenant>>,
 }
 
 impl Problem {
@@ -42,6 +51,8 @@ impl Problem {
             detail: detail.into(),
             retry_after_s: None,
             tenant: None,
+            faults: Vec::new(),
+            current: None,
         }
     }
 

@@ -5,6 +5,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::change::Order;
+
 /// One tenant.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Tenant {
@@ -34,6 +36,15 @@ pub struct Tenant {
     pub failed_sessions: u32,
     /// How the last of those ended.
     pub last_end_reason: Option<String>,
+    /// Counts changes of its orders; 0 while there is none.
+    #[serde(default)]
+    pub revision: u64,
+    /// What operators ordered of it, over the configuration.
+    #[serde(default)]
+    pub orders: Vec<Order>,
+    /// Why its orders will not outlast a restart, where that is so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_stored: Option<String>,
 }
 
 /// `POST /v1/tenants/{tenant}/kill`: its hosts' process trees are gone.

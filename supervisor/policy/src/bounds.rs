@@ -71,6 +71,8 @@ pub const BREAKER_SAMPLES_MAX: usize = 4096;
 pub const UNKNOWN_TENANTS_MAX: usize = 1024;
 /// Bytes of a control request's body. Longer: 413.
 pub const CONTROL_BODY_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of the file of operators' orders: some thousand tenants with several each. Longer: the order is refused.
+pub const STANDING_ORDERS_BYTES_MAX: usize = 1024 * 1024;
 /// Connections to the control socket at once. Full: a new one waits to be accepted.
 pub const CONTROL_CONNECTIONS_MAX: usize = 256;
 /// Requests waiting for the spawner thread. Full: who asks waits.

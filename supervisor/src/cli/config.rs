@@ -186,7 +186,7 @@ fn text(check: &ConfigCheck) -> String {
     format!("{verdict}{faults}{warnings}")
 }
 
-fn fault(fault: &ConfigFault) -> String {
+pub(super) fn fault(fault: &ConfigFault) -> String {
     let line = fault.line.map_or_else(String::new, |line| format!(":{line}"));
     let value = fault.value.as_ref().map_or_else(String::new, |value| format!(" = {value}"));
     let text = format!("{}{line}: {}{value}: {}: {}", fault.source, fault.key, fault.problem, fault.remedy);

@@ -141,7 +141,8 @@ fn exit_of(problem: &Problem) -> Exit {
     }
     match problem.reason.as_str() {
         "not_found" => Exit::NotFound,
-        "bad_request" | "body_too_large" => Exit::Usage,
+        "bad_request" | "body_too_large" | "config_faulty" => Exit::Usage,
+        "stale_revision" => Exit::Rejected,
         "stopping" => Exit::Unreachable,
         _ => Exit::Failure,
     }

@@ -41,6 +41,11 @@ pub struct ManOptions {
     out: Option<PathBuf>,
 }
 
+/// For bash, clap_complete 4.6 spells a dash in the program's name in two ways: once where it notes which command it has
+/// read, and once where it looks up what may follow, so that nothing would.
+const BASH_STATE: &str = "openrtc__supervisor";
+const BASH_LABEL: &str = "openrtc__subcmd__supervisor";
+
 /// What was made.
 #[derive(Debug, Default, Serialize)]
 struct Made {
@@ -55,7 +60,8 @@ pub(super) fn completions(options: &CompletionOptions, output: &Output) -> Resul
     let mut command = Cli::command();
     let name = command.get_name().to_owned();
     clap_complete::generate(options.shell, &mut command, name, &mut script);
-    print(script, output)
+    let script = String::from_utf8_lossy(&script).replace(BASH_LABEL, BASH_STATE);
+    print(script.into_bytes(), output)
 }
 
 pub(super) fn man(options: &ManOptions, output: &Output) -> Result<Exit, CliError> {

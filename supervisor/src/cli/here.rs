@@ -17,6 +17,7 @@ use tracing::level_filters::LevelFilter;
 use super::exit::CliError;
 use super::output::Color;
 use super::{DemoOptions, Global, HostArguments, LogLevel};
+use crate::changes::Reread;
 use crate::config::{Config, ConfigFaults, Fault, LoadRequest, Overrides, paths};
 use crate::control;
 use crate::demo::{self, DemoArgs};
@@ -33,7 +34,7 @@ use crate::{doctor, run};
 const ANY_AGENCY: &str = "[agents.any]\ncommand = [\"/bin/true\"]\n";
 
 /// `run`: the supervisor in the foreground, until it ends.
-pub fn run_with(config: Config, global: &Global, hosts: HostArguments) -> Result<ExitCode, CliError> {
+pub fn run_with(config: Config, global: &Global, hosts: HostArguments, reread: Reread) -> Result<ExitCode, CliError> {
     let level = match (global.quiet, global.log_level) {
         (_, Some(level)) => level_filter(level),
         (true, None) => LevelFilter::WARN,
@@ -47,7 +48,7 @@ pub fn run_with(config: Config, global: &Global, hosts: HostArguments) -> Result
         built_in: LaunchArguments { host: vec![hosts.host.into()], zygote: vec![hosts.zygote.into()] },
         runtimes: python_arguments(&config, hosts),
     };
-    run::run(config, program)?;
+    run::run(config, program, reread)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -128,6 +128,10 @@ fn account(host: &Host) -> String {
         ("cpu", format!("{:.1} % of a core, {:.2} s in all", host.cpu_pct, host.cpu_s)),
         ("processes", host.processes.to_string()),
         ("ping", format!("{:.1} ms", host.ping_ms)),
+        (
+            "keys",
+            if host.old_keys { "old: replaced since; `host recycle` ends it gently" } else { "in force" }.to_owned(),
+        ),
         ("dropped", host.dropped.to_string()),
     ])
 }

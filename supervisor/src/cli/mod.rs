@@ -15,6 +15,7 @@ mod agent;
 mod application;
 mod audit;
 mod breaker;
+mod change;
 pub mod client;
 mod config;
 mod dispatch;
@@ -152,7 +153,7 @@ pub enum Command {
     /// Host processes: list, show, recycle, kill
     #[command(subcommand)]
     Host(host::Command),
-    /// Tenants: list, show, health, verify, bundle, suspend, resume, drain
+    /// Tenants: list, show, health, verify, bundle, suspend, set, reset, rotate-key, drain, kill
     #[command(subcommand)]
     Tenant(tenant::Command),
     /// Agents: list
@@ -173,6 +174,8 @@ pub enum Command {
     /// Tokens for callers: mint
     #[command(subcommand)]
     Token(livekit::TokenCommand),
+    /// Read the configuration anew; what runs goes on
+    Reload,
     /// Take no new sessions; finish when the last has ended
     Drain,
     /// End every session and finish
@@ -295,6 +298,7 @@ fn perform(cli: Cli, output: &Output, hosts: HostArguments) -> Result<ExitCode, 
         Command::Breaker(command) => asked.of(async |client| breaker::perform(command, &client, output).await)?,
         Command::Livekit(command) => asked.of(async |client| livekit::perform(command, &client, output).await)?,
         Command::Token(command) => asked.of(async |client| livekit::token(command, &client, output).await)?,
+        Command::Reload => asked.of(async |client| change::reload(&client, output).await)?,
         Command::Drain => asked.of(async |client| drain::drain(&client, output).await)?,
         Command::Shutdown => asked.of(async |client| drain::shutdown(&client, output).await)?,
     };

@@ -3,6 +3,7 @@
 //! Owns: the choice between the two, and what is said before the start. Never: what running does.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Args;
 
@@ -10,7 +11,7 @@ use super::exit::{CliError, Exit};
 use super::output::Output;
 use super::{Global, HostArguments, application, here};
 use crate::application::made;
-use crate::config::Config;
+use crate::config::{Config, ConfigFaults, Fault};
 
 /// Options of `run`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
@@ -84,6 +85,19 @@ impl ServerOptions {
     }
 }
 
+/// What a reload reads where the application is the configuration.
+fn no_file() -> Result<Config, ConfigFaults> {
+    let fault = Fault {
+        source: "the application".to_owned(),
+        line: None,
+        key: String::new(),
+        value: None,
+        problem: "was run without a configuration, so there is no file to read anew".to_owned(),
+        remedy: "write one with `config import` and run that, or restart".to_owned(),
+    };
+    Err(ConfigFaults { faults: vec![fault], warnings: Vec::new() })
+}
+
 pub(super) fn perform(
     options: &Options,
     global: &Global,
@@ -98,11 +112,14 @@ pub(super) fn perform(
     }
     let mut request = here::request(global);
     request.overrides.keys = options.server.keys();
-    let Some(named) = &options.application else { return here::run_with(Config::load(&request)?, global, hosts) };
+    let Some(named) = &options.application else {
+        let config = Config::load(&request)?;
+        return here::run_with(config, global, hosts, Arc::new(move || Config::load(&request)));
+    };
     let (place, read) = application::read(named, global)?;
     let made = made::make(&place, &read, &request)?;
     for said in &made.said {
         output.note(said);
     }
-    here::run_with(made.config, global, hosts)
+    here::run_with(made.config, global, hosts, Arc::new(no_file))
 }

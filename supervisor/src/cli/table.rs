@@ -5,6 +5,8 @@
 
 /// Between two columns.
 const GAP: usize = 2;
+/// The same where nothing else gives way any more.
+const NARROW_GAP: usize = 1;
 /// A column that gives way keeps so many characters.
 const NARROWEST: usize = 6;
 
@@ -119,10 +121,12 @@ impl Table {
     /// The table as text, at most so wide where columns can yield; each line ends with a newline.
     pub fn render(&self, width: Option<usize>, color: bool) -> String {
         let widths = self.widths(width);
+        let full = widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1);
+        let gap = if width.is_some_and(|width| full > width) { NARROW_GAP } else { GAP };
         let titles = self.columns.iter().map(|(title, _)| Cell::from(title)).collect();
         let mut text = String::new();
         for row in std::iter::once(&titles).chain(&self.rows) {
-            self.write_row(&mut text, row, &widths, color);
+            self.write_row(&mut text, row, &widths, gap, color);
         }
         text
     }
@@ -143,11 +147,11 @@ impl Table {
         widths
     }
 
-    fn write_row(&self, text: &mut String, row: &[Cell], widths: &[usize], color: bool) {
+    fn write_row(&self, text: &mut String, row: &[Cell], widths: &[usize], gap: usize, color: bool) {
         let start = text.len();
         for (at, cell) in row.iter().enumerate() {
             if at > 0 {
-                text.push_str(&" ".repeat(GAP));
+                text.push_str(&" ".repeat(gap));
             }
             let shown = cut(&cell.text, widths[at]);
             let padding = " ".repeat(widths[at] - shown.chars().count());
@@ -186,6 +190,14 @@ mod tests {
         let text = sessions(300).render(Some(80), false);
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
         assert!(text.contains("s-1a2b3c4d-17  tttt") && text.contains('\u{2026}'), "{text}");
+    }
+
+    #[test]
+    fn where_no_column_yields_any_more_the_gaps_do() {
+        let mut table = Table::new().fixed("HOST").yielding("TENANT").fixed("STATE");
+        table.row(["h0.1".into(), "t".repeat(128).into(), "condemned".into()]);
+        assert_eq!(table.render(Some(22), false), "HOST TENANT STATE\nh0.1 ttttt\u{2026} condemned\n");
+        assert_eq!(table.render(Some(23), false), "HOST  TENANT  STATE\nh0.1  ttttt\u{2026}  condemned\n");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `tenant`: list, show, suspend, resume, drain, and what is asked of one in files of their own.
+//! `tenant`: list, show, drain; what lasts and what is asked of one is in files of their own.
 //!
 //! Owns: how tenants are shown. Never: their keys.
 
@@ -12,7 +12,7 @@ use super::client::{Client, Patience};
 use super::exit::{CliError, Exit};
 use super::output::Output;
 use super::table::{Cell, Table, Tone};
-use super::{fields, units};
+use super::{change, fields, units};
 
 mod bundle;
 mod effective;
@@ -47,28 +47,25 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
-    /// Refuse its new sessions; those that run go on
-    Suspend {
-        /// Its id
-        tenant: TenantId,
-    },
-    /// Take its sessions again
-    Resume {
-        /// Its id
-        tenant: TenantId,
-    },
     /// Refuse its new sessions, and end its hosts when their sessions have ended
     Drain {
         /// Its id
         tenant: TenantId,
     },
+    /// Changes that last.
+    #[command(flatten)]
+    Change(change::Command),
 }
 
 pub(super) async fn perform(command: Command, client: &Client, output: &Output) -> Result<Exit, CliError> {
     let (tenant, order) = match command {
         Command::List => {
             let tenants: Vec<Tenant> = client.get("/v1/tenants").await?;
-            output.result(&tenants, |output, tenants| output.table(&table(tenants), "no tenant"))?;
+            output.result(&tenants, |output, tenants| {
+                let ordered = tenants.iter().filter(|tenant| !tenant.orders.is_empty());
+                let ordered: String = ordered.map(|it| format!("{}:\n{}", it.tenant, change::orders(it))).collect();
+                format!("{}{ordered}", output.table(&table(tenants), "no tenant"))
+            })?;
             return Ok(Exit::Ok);
         }
         Command::Show { tenant, effective: true } => return effective::perform(&tenant, client, output).await,
@@ -77,12 +74,11 @@ pub(super) async fn perform(command: Command, client: &Client, output: &Output) 
         Command::Bundle { tenant, out } => return bundle::perform(&tenant, &out, client, output).await,
         Command::Show { tenant, effective: false } => {
             let tenant: Tenant = client.get(&format!("/v1/tenants/{tenant}")).await?;
-            output.result(&tenant, |_, tenant| account(tenant))?;
+            output.result(&tenant, |_, tenant| format!("{}{}", account(tenant), change::orders(tenant)))?;
             return Ok(Exit::Ok);
         }
-        Command::Suspend { tenant } => (tenant, "suspend"),
-        Command::Resume { tenant } => (tenant, "resume"),
         Command::Drain { tenant } => (tenant, "drain"),
+        Command::Change(command) => return change::perform(command, client, output).await,
     };
     let path = format!("/v1/tenants/{tenant}/{order}");
     let tenant: Tenant = client.post(&path, &serde_json::json!({}), Patience::Usual).await?;

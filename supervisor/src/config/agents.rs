@@ -97,7 +97,9 @@ impl Config {
         let mut faults = Faults::default();
         if !self.awaited.runtimes.contains(runtime) {
             self.check_configured(runtime, &registered, &mut faults);
-            return faults.finish().map(|_| Vec::new());
+            faults.finish()?;
+            self.registered.insert(runtime.clone(), registered);
+            return Ok(Vec::new());
         }
         if registered.is_empty() {
             let key = format!("runtimes.{runtime}");
@@ -119,6 +121,7 @@ impl Config {
         for name in &registered {
             self.add_agent(name, runtime);
         }
+        self.registered.insert(runtime.clone(), registered.clone());
         if let (true, Some(first)) = (self.awaited.first_is_fallback, self.agents.first()) {
             self.rules.routing.fallback = Fallback::Agent(first.name.clone());
         }

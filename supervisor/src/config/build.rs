@@ -90,6 +90,7 @@ pub(super) fn build(
         keys_here: BTreeMap::new(),
         origin: origin.clone(),
         awaited,
+        registered: BTreeMap::new(),
     };
     let named = config.variables_named();
     let found = environment.iter().filter(|(name, _)| named.contains(*name));

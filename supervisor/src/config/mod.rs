@@ -17,6 +17,7 @@ mod hosts;
 pub mod livekit;
 mod load;
 mod observers;
+pub mod orders;
 mod overrides;
 mod page;
 pub mod paths;
@@ -25,6 +26,7 @@ mod programs;
 mod providers;
 mod python;
 mod reference;
+mod reload;
 mod routing;
 mod runtimes;
 mod schema;
@@ -69,6 +71,7 @@ pub use wall::{CgroupMode, CgroupSettings, UidSettings};
 
 use agents::Awaited;
 use providers::ApiKeys;
+use reload::Registered;
 use section::Spot;
 use tree::Origin;
 use walls::WallLayer;
@@ -119,6 +122,7 @@ pub struct Config {
     keys_here: BTreeMap<String, String>,
     origin: Origin,
     awaited: Awaited,
+    registered: Registered,
 }
 
 /// The variables of the supervisor's environment that references name. Shows names only.

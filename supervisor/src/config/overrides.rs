@@ -77,7 +77,8 @@ fn known_section(path: &[&str]) -> bool {
     SECTIONS.contains(&path)
 }
 
-fn set(root: &mut Vec<Entry>, path: &[&str], value: String, origin: &Origin) {
+/// Puts a value at this path, in tables that are made where there is none.
+pub(super) fn set(root: &mut Vec<Entry>, path: &[&str], value: String, origin: &Origin) {
     let Some((key, tables)) = path.split_last() else { return };
     let mut here = root;
     for table in tables {

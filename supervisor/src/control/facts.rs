@@ -5,10 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use openrtc_ipc::{HostId, SessionId};
+use openrtc_ipc::{HostId, SessionId, TenantId};
 
-use super::view::{HostView, PolicyView, SessionView};
+use super::view::{HostView, PolicyView, SessionView, TenantView};
 use super::world::{World, now_unix_ms};
+use crate::changes::Shown;
 use crate::host::HostRecord;
 use crate::ledger::{EndedSession, LiveSession};
 use crate::sources::Stopping;
@@ -37,6 +38,8 @@ pub(super) struct Facts {
     on_host: BTreeMap<HostId, Vec<SessionId>>,
     /// Where a host stands among those of the view.
     at: BTreeMap<HostId, usize>,
+    /// Operators' orders.
+    pub(super) orders: Arc<Shown>,
     /// Oldest first.
     pub(super) ended: Vec<Arc<EndedSession>>,
 }
@@ -44,7 +47,12 @@ pub(super) struct Facts {
 impl Facts {
     /// Reads all three.
     pub(super) async fn gather(world: &World) -> Result<Self, Stopping> {
-        let view = world.view().await?;
+        let (mut view, orders) = (world.view().await?, world.orders());
+        // One that left the configuration is seen for as long as something is ordered of it.
+        let unseen = |tenant: &&TenantId| !view.tenants.iter().any(|known| known.tenant == **tenant);
+        let ordered: Vec<_> = orders.standing.tenants().map(|(tenant, _)| tenant).filter(unseen).collect();
+        let ordered = ordered.into_iter().map(|tenant| TenantView::unseen(tenant.clone())).collect::<Vec<_>>();
+        view.tenants.extend(ordered);
         let mut facts = Self {
             at_unix_ms: now_unix_ms(),
             slow_micros: world.about.slow_session_threshold_ms.saturating_mul(1000),
@@ -53,6 +61,7 @@ impl Facts {
             live: world.ledger.all_live().into_iter().map(|live| (live.info.session, live)).collect(),
             on_host: BTreeMap::new(),
             at: BTreeMap::new(),
+            orders,
             ended: world.ledger.all_ended(),
         };
         let mut on_host = BTreeMap::<HostId, Vec<SessionId>>::new();

@@ -58,6 +58,7 @@ pub(super) fn host(facts: &Facts, host: &HostFacts<'_>) -> Host {
         ping_ms: gauges.ping_micros as f64 / 1e3,
         loop_lag_ms: own.loop_lag_micros as f64 / 1e3,
         dropped: gauges.dropped.saturating_add(own.events_dropped),
+        old_keys: record.is_some_and(crate::host::HostRecord::old_keys),
         absent_walls: walls.iter().filter(|row| row.strength == Strength::Absent).map(|row| row.wall.clone()).collect(),
         walls,
     }

@@ -7,6 +7,7 @@ mod admission;
 mod agent;
 mod breaker;
 mod bundle;
+mod change;
 mod dispatch;
 mod doctor;
 mod drain;

@@ -4,10 +4,11 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use openrtc_control_api::Problem;
 use openrtc_control_api::problem::CONTENT_TYPE;
+use openrtc_control_api::{ConfigFault, Problem, Tenant};
 use openrtc_policy::{RejectReason, Rejection};
 
+use crate::config::{ConfigFaults, Fault};
 use crate::dispatch::livekit::OperatorFault;
 use crate::dispatch::local::LocalError;
 use crate::host::chain;
@@ -31,6 +32,22 @@ impl Refusal {
     /// The request itself is wrong.
     pub(super) fn bad_request(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "bad_request", detail)
+    }
+
+    /// The same, with everything that is wrong with a configuration.
+    pub(super) fn with_faults(mut self, faults: ConfigFaults) -> Self {
+        let fault = |fault: Fault| {
+            let Fault { source, line, key, value, problem, remedy } = fault;
+            ConfigFault { source, line, key, value, problem, remedy }
+        };
+        self.0.faults = faults.faults.into_iter().map(fault).collect();
+        self
+    }
+
+    /// The same, with the tenant as it is now.
+    pub(super) fn with_current(mut self, tenant: Option<Tenant>) -> Self {
+        self.0.current = tenant.map(Box::new);
+        self
     }
 
     /// There is no such thing.

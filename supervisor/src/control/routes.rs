@@ -5,17 +5,17 @@
 use axum::Router;
 use axum::routing::{MethodRouter, get, post};
 use openrtc_control_api::{
-    AdmissionQuestion, AdmissionTrace, Agent, Breaker, DispatchRequest, DispatchResponse, DoctorReport, DrainStatus,
-    EffectiveTenant, Host, HostGone, Livekit, LivekitCheck, LivekitOffer, Session, SessionList, SimulateRequest,
-    Snapshot, Tenant, TenantBundle, TenantHealth, TenantKilled, TokenRequest, TokenResponse, TripBreaker, Verification,
-    VerifyRequest,
+    AdmissionQuestion, AdmissionTrace, Agent, Breaker, ChangeStatus, DispatchRequest, DispatchResponse, DoctorReport,
+    DrainStatus, EffectiveTenant, Host, HostGone, KeyRotation, Livekit, LivekitCheck, LivekitOffer, Reload,
+    ResetTenant, Session, SessionList, SetTenant, SimulateRequest, Snapshot, Tenant, TenantBundle, TenantHealth,
+    TenantKilled, TokenRequest, TokenResponse, TripBreaker, Verification, VerifyRequest,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::world::World;
 use super::{
-    admission, agent, breaker, bundle, dispatch, doctor, drain, effective, events, host, livekit, openapi, session,
-    snapshot, tenant, tenant_health, verification,
+    admission, agent, breaker, bundle, change, dispatch, doctor, drain, effective, events, host, livekit, openapi,
+    session, snapshot, tenant, tenant_health, verification,
 };
 
 type Shape = fn(&mut SchemaGenerator) -> Schema;
@@ -129,8 +129,18 @@ fn ordering() -> Vec<Route> {
         Route::post::<HostGone>("/hosts/{id}/kill", "Kill a host's process tree", || post(host::kill)),
         Route::post::<Host>("/hosts/{id}/recycle", "Give new sessions another host", || post(host::recycle)),
         Route::post::<TenantKilled>("/tenants/{id}/kill", "Kill every host of a tenant", || post(tenant::kill)),
-        Route::post::<Tenant>("/tenants/{id}/suspend", "Refuse new sessions of a tenant", || post(tenant::suspend)),
-        Route::post::<Tenant>("/tenants/{id}/resume", "Take them again", || post(tenant::resume)),
+        Route::post::<Tenant>("/tenants/{id}/suspend", "Refuse new sessions of a tenant", || post(change::suspend))
+            .body::<ChangeStatus>(),
+        Route::post::<Tenant>("/tenants/{id}/resume", "Take them again", || post(change::resume))
+            .body::<ChangeStatus>(),
+        Route::post::<Tenant>("/tenants/{id}/set", "Change a tenant until it is reset", || post(change::set))
+            .body::<SetTenant>(),
+        Route::post::<Tenant>("/tenants/{id}/reset", "Let the configuration hold again", || post(change::reset))
+            .body::<ResetTenant>(),
+        Route::post::<KeyRotation>("/tenants/{id}/rotate-key", "Resolve a tenant's keys anew", || {
+            post(change::rotate_key)
+        }),
+        Route::post::<Reload>("/reload", "Read the configuration anew", || post(change::reload)),
         Route::post::<Tenant>("/tenants/{id}/drain", "Let a tenant's sessions end", || post(tenant::drain)),
         Route::post::<Verification>("/tenants/{id}/verify", "Place a canary session, and look for it", || {
             post(verification::verify)

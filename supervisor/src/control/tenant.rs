@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use axum::Json;
 use axum::extract::State;
-use openrtc_control_api::{Tenant, TenantKilled};
+use openrtc_control_api::{Order, Tenant, TenantKilled};
 use openrtc_ipc::{HostId, TenantId};
 use openrtc_policy::{OperatorEvent, Status};
 
@@ -19,6 +19,7 @@ use super::request::Named;
 use super::session;
 use super::view::TenantView;
 use super::world::World;
+use crate::changes::Shown;
 use crate::ledger::EndedSession;
 
 /// What belongs to one tenant; gathered for all in one pass.
@@ -61,8 +62,11 @@ impl<'a> Belongings<'a> {
     }
 }
 
-fn tenant(view: &TenantView, own: &Belongings<'_>) -> Tenant {
+fn tenant(view: &TenantView, own: &Belongings<'_>, orders: &Shown) -> Tenant {
     Tenant {
+        revision: orders.standing.revision_of(&view.tenant),
+        not_stored: orders.not_stored.clone().filter(|_| !is_kept(&view.tenant, orders)),
+        orders: standing(&view.tenant, orders),
         tenant: view.tenant.to_string(),
         configured: view.configured,
         status: view.status.to_owned(),
@@ -79,11 +83,30 @@ fn tenant(view: &TenantView, own: &Belongings<'_>) -> Tenant {
     }
 }
 
+fn is_kept(tenant: &TenantId, orders: &Shown) -> bool {
+    orders.standing.of(tenant).map(|own| &own.orders) == orders.kept.of(tenant).map(|own| &own.orders)
+}
+
+/// What operators ordered of a tenant.
+fn standing(tenant: &TenantId, orders: &Shown) -> Vec<Order> {
+    let kept = orders.kept.of(tenant);
+    let own = orders.standing.of(tenant).into_iter().flat_map(|own| &own.orders);
+    own.map(|(key, order)| Order {
+        key: key.clone(),
+        value: order.value.clone(),
+        since_unix_ms: order.since_unix_ms,
+        by: order.by.clone(),
+        pid: order.pid,
+        lasting: kept.is_some_and(|kept| kept.orders.get(key) == Some(order)),
+    })
+    .collect()
+}
+
 /// One tenant, or all.
 pub(super) fn tenants(facts: &Facts, only: Option<&TenantId>) -> Vec<Tenant> {
     let (all, none) = (Belongings::of(facts), Belongings::default());
     let wanted = facts.view.tenants.iter().filter(|view| only.is_none_or(|only| view.tenant == *only));
-    wanted.map(|view| tenant(view, all.get(view.tenant.as_str()).unwrap_or(&none))).collect()
+    wanted.map(|view| tenant(view, all.get(view.tenant.as_str()).unwrap_or(&none), &facts.orders)).collect()
 }
 
 pub(super) async fn list(State(world): State<World>) -> Result<Json<Vec<Tenant>>, Refusal> {
@@ -105,14 +128,6 @@ async fn ordered(
     world.known(&id).await?;
     world.order(order(id.clone())).await?;
     show(State(world), Named(id)).await
-}
-
-pub(super) async fn suspend(State(world): State<World>, Named(id): Named<TenantId>) -> Result<Json<Tenant>, Refusal> {
-    ordered(world, id, OperatorEvent::SuspendTenant).await
-}
-
-pub(super) async fn resume(State(world): State<World>, Named(id): Named<TenantId>) -> Result<Json<Tenant>, Refusal> {
-    ordered(world, id, OperatorEvent::ResumeTenant).await
 }
 
 pub(super) async fn drain(State(world): State<World>, Named(id): Named<TenantId>) -> Result<Json<Tenant>, Refusal> {

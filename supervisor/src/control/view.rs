@@ -163,6 +163,11 @@ impl HostView {
 }
 
 impl TenantView {
+    /// One that policy knows nothing of.
+    pub(super) fn unseen(tenant: TenantId) -> Self {
+        Self { tenant, configured: false, status: "active", max_sessions: None, unusable: None }
+    }
+
     fn of(tenant: &view::TenantView<'_>, rules: &Rules) -> Self {
         Self {
             tenant: tenant.id.clone(),

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use axum::http::StatusCode;
 use openrtc_control_api::DoctorReport;
 use openrtc_ipc::{SessionId, TenantId};
 use openrtc_policy::OperatorEvent;
@@ -15,6 +16,7 @@ use super::machine::Machine;
 use super::refusal::Refusal;
 use super::view::PolicyView;
 use crate::audit::Audit;
+use crate::changes::{Changes, Shown};
 use crate::config::Config;
 use crate::dispatch::livekit::Livekit;
 use crate::host::{HostContext, Registry};
@@ -61,6 +63,7 @@ pub struct World {
     spawner: Option<Spawner>,
     livekit: Option<Livekit>,
     pub(super) audit: Audit,
+    changes: Option<Changes>,
     pub(super) recent: RecentLines,
     context: Option<Arc<HostContext>>,
     read: fn(&Policy) -> PolicyView,
@@ -83,18 +86,11 @@ impl World {
             spawner: None,
             livekit: None,
             audit: Audit::default(),
+            changes: None,
             recent: RecentLines::default(),
             context: None,
             read: PolicyView::of,
         }
-    }
-
-    /// The world of a supervisor that runs: everything that hosts are made from is in the context.
-    pub fn of(context: &Arc<HostContext>, about: About) -> Self {
-        let (registry, ledger) = (context.registry.clone(), context.ledger.clone());
-        let world = Self::new(context.handle.clone(), registry, ledger, context.fanout.clone(), about);
-        let world = world.with_spawner(context.spawner.clone()).with_audit(context.audit.clone());
-        Self { context: Some(Arc::clone(context)), ..world }
     }
 
     /// The same world, with the spawner whose zygotes are shown.
@@ -113,6 +109,29 @@ impl World {
     #[must_use]
     pub fn with_audit(self, audit: Audit) -> Self {
         Self { audit, ..self }
+    }
+
+    /// The same world, with the way to change what is in force.
+    #[must_use]
+    pub fn with_changes(self, changes: Changes) -> Self {
+        Self { changes: Some(changes), ..self }
+    }
+
+    /// The way to change what is in force.
+    pub(super) fn changes(&self) -> Result<&Changes, Refusal> {
+        let none = || Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "nothing can be changed here");
+        self.changes.as_ref().ok_or_else(none)
+    }
+
+    /// Operators' orders.
+    pub(super) fn orders(&self) -> Arc<Shown> {
+        self.changes.as_ref().map(Changes::shown).unwrap_or_default()
+    }
+
+    /// The same world, with what hosts are made from: the configuration in force is there.
+    #[must_use]
+    pub fn with_context(self, context: Arc<HostContext>) -> Self {
+        Self { context: Some(context), ..self }
     }
 
     /// The same world, with the last lines of each tenant.
@@ -169,7 +188,8 @@ impl World {
     /// Policy, if it knows the tenant; a misspelt one must not be suspended in vain.
     pub(super) async fn known(&self, tenant: &TenantId) -> Result<PolicyView, Refusal> {
         let view = self.view().await?;
-        if view.tenants.iter().any(|known| known.tenant == *tenant) {
+        let ordered = || self.orders().standing.of(tenant).is_some();
+        if view.tenants.iter().any(|known| known.tenant == *tenant) || ordered() {
             return Ok(view);
         }
         let detail = format!("tenant {tenant}: neither configured nor seen; `tenant list` shows those that are");

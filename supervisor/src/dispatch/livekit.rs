@@ -56,6 +56,9 @@ pub enum LivekitError {
     Tls(#[from] TlsError),
 }
 
+/// The configuration in force whenever it is asked for: a reload may have replaced it.
+pub type CurrentConfig = dyn Fn() -> Arc<Config> + Send + Sync;
+
 /// One connection, as others see it.
 struct Worker {
     client: Client,
@@ -64,7 +67,7 @@ struct Worker {
 }
 
 struct Shared {
-    config: Arc<Config>,
+    config: Arc<CurrentConfig>,
     settings: Settings,
     office: Arc<Office>,
     workers: Vec<Worker>,
@@ -79,7 +82,7 @@ pub struct Livekit {
 impl Livekit {
     /// Connects, for ever. Needs a tokio runtime.
     pub fn start(
-        config: Arc<Config>,
+        config: Arc<CurrentConfig>,
         settings: Settings,
         key: ApiKey,
         handle: Handle,

@@ -12,6 +12,7 @@ use openrtc_ipc::{
 use openrtc_policy::{HostEvent, HostPlan, Intent, SetupFailure};
 use tokio::time::Instant;
 
+use super::InForce;
 use super::link::{Link, LinkFault};
 use super::task::HostTask;
 use crate::spawn::How;
@@ -179,21 +180,38 @@ async fn proceed(task: &HostTask, link: &mut Link) -> Result<(), HostFault> {
 /// Secrets travel here, and only here (law 8).
 fn configure(task: &HostTask, link: &mut Link, purpose: Purpose) -> Result<(), HostFault> {
     let HostTask { context, plan, work_dir, .. } = task;
-    let config = context.config();
+    let InForce { config, vault } = context.in_force();
     let configure = match purpose {
-        Purpose::Serve => context.vault.configure(&config, &plan.tenant, &plan.runtime, work_dir),
-        Purpose::Inspect => context.vault.configure_inspection(&config, &plan.runtime, work_dir),
+        Purpose::Serve => vault.configure(&config, &plan.tenant, &plan.runtime, work_dir),
+        Purpose::Inspect => vault.configure_inspection(&config, &plan.runtime, work_dir),
     };
     let mut configure = configure.map_err(|fault| setup(SetupStep::Configure, 0, fault, false))?;
     if let Some(application) = &mut configure.application {
         // A cold host comes from no zygote that could have loaded it.
         application.loaded &= task.record.how == How::Zygote;
     }
+    if purpose == Purpose::Serve {
+        let keys = vault.fingerprint(&config, &plan.tenant, &plan.runtime);
+        // What it says is searched for the keys that were in force when it was begun.
+        if task.hidden != keys {
+            return Err(changed_meanwhile());
+        }
+        task.record.set_keys(keys);
+        // Whoever replaces them looks at the records after that; so one of us sees it.
+        let now = context.in_force();
+        if now.vault.fingerprint(&now.config, &plan.tenant, &plan.runtime) != keys {
+            return Err(changed_meanwhile());
+        }
+    }
     link.command(&Command::Configure(configure), Vec::new())?;
     if purpose == Purpose::Serve {
-        context.audit.keys_loaded(plan, || context.vault.given(&config, &plan.tenant, &plan.runtime));
+        context.audit.keys_loaded(plan, || vault.given(&config, &plan.tenant, &plan.runtime));
     }
     Ok(())
+}
+
+fn changed_meanwhile() -> HostFault {
+    setup(SetupStep::Configure, 0, "its keys were replaced while it was brought up", true)
 }
 
 async fn ready(task: &HostTask, link: &mut Link) -> Result<Vec<AgentName>, HostFault> {

@@ -14,6 +14,7 @@ use openrtc_policy::{HostEvent, HostPlan, Intent, SetupFailure};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::InForce;
 use super::birth::{self, Born, HostFault, Purpose};
 use super::link::{Link, LinkFault};
 use super::order::{Ending, Order};
@@ -56,7 +57,9 @@ pub(super) async fn make(
     plan: HostPlan,
 ) -> Result<(HostTask, UnixStream, Option<OutputTail>), SetupFailure> {
     let failed = |step, errno, fault: &dyn Error, retry| SetupFailure { step, errno, detail: chain(fault), retry };
-    let redactor = Redactor::new(context.vault.redactions(&plan.tenant))
+    let InForce { config, vault } = context.in_force();
+    let hidden = vault.fingerprint(&config, &plan.tenant, &plan.runtime);
+    let redactor = Redactor::new(vault.redactions(&plan.tenant))
         .map_err(|fault| failed(SetupStep::Configure, 0, &fault, false))?;
     let newborn = context
         .spawner
@@ -64,7 +67,7 @@ pub(super) async fn make(
         .await
         .map_err(|fault| failed(fault.step(), fault.errno(), &fault, fault.retry()))?;
     let Newborn { process, channel, stdout, stderr, how, why_cold, .. } = newborn;
-    let task = HostTask::new(context, plan, process, how, redactor);
+    let task = HostTask::new(context, plan, (process, how), (hidden, redactor));
     task.record.set_why_cold(why_cold);
     let (redactor, fanout) = (Arc::clone(&task.redactor), task.context.fanout.clone());
     let output = OutputReader::spawn(stdout, stderr, task.stamp(), redactor, fanout, Arc::clone(&task.record));

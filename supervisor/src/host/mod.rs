@@ -55,8 +55,6 @@ pub struct HostContext {
     pub spawner: Spawner,
     /// Raises walls.
     pub walls: Walls,
-    /// Every secret.
-    pub vault: Vault,
     /// Hosts that exist.
     pub registry: Registry,
     /// Sessions.
@@ -69,19 +67,53 @@ pub struct HostContext {
     pub audit: Audit,
     /// Parent of the hosts' own directories.
     pub work_root: PathBuf,
-    /// The operator's file, made valid; may be replaced while hosts live.
-    pub current: RwLock<Arc<Config>>,
+    /// What holds for hosts made from now on; may be replaced while hosts live.
+    pub current: RwLock<InForce>,
+}
+
+/// A configuration and the secrets behind its references: replaced together, or a host would be given one without the other.
+#[derive(Debug, Clone)]
+pub struct InForce {
+    /// The operator's file, made valid, with the operators' orders over it.
+    pub config: Arc<Config>,
+    /// Every secret.
+    pub vault: Arc<Vault>,
+}
+
+impl InForce {
+    /// Both.
+    pub fn new(config: Config, vault: Vault) -> Self {
+        Self { config: Arc::new(config), vault: Arc::new(vault) }
+    }
 }
 
 impl HostContext {
+    /// What is in force now.
+    pub fn in_force(&self) -> InForce {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// The configuration in force now.
     pub fn config(&self) -> Arc<Config> {
-        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+        self.in_force().config
     }
 
     /// Puts another configuration in force, for hosts made from now on.
-    pub fn replace_config(&self, config: Arc<Config>) {
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = config;
+    pub fn replace(&self, in_force: InForce) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = in_force;
+    }
+
+    /// Books which hosts were given secrets that are not in force any more; gives those.
+    pub fn mark_old_keys(&self) -> Vec<Arc<HostRecord>> {
+        let InForce { config, vault } = self.in_force();
+        let mut hosts = self.registry.all();
+        hosts.retain(|record| {
+            let (given, plan) = (record.keys(), &record.plan);
+            let old = given.is_some_and(|given| given != vault.fingerprint(&config, &plan.tenant, &plan.runtime));
+            record.set_old_keys(old);
+            old
+        });
+        hosts
     }
 
     /// What a host will run and must be able to read, and what it must never see.

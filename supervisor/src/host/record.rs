@@ -9,6 +9,7 @@ use openrtc_ipc::{HostId, HostSnapshot, Wall, WallReport, WallState, WallStatus}
 use openrtc_policy::{HostPlan, Intent};
 use tokio::sync::watch;
 
+use crate::secrets::Fingerprint;
 use crate::spawn::{Absence, How};
 
 /// Measured of a host at the last sample.
@@ -55,6 +56,8 @@ struct Facts {
     ready_after_ms: Option<u64>,
     why_cold: Option<Absence>,
     memory_bytes_max: Option<u64>,
+    keys: Option<Fingerprint>,
+    old_keys: bool,
 }
 
 impl HostRecord {
@@ -117,6 +120,26 @@ impl HostRecord {
     /// Its memory wall, in bytes.
     pub fn memory_bytes_max(&self) -> Option<u64> {
         self.facts().memory_bytes_max
+    }
+
+    /// Books which secrets it was given.
+    pub fn set_keys(&self, keys: Fingerprint) {
+        self.facts().keys = Some(keys);
+    }
+
+    /// Which secrets it was given; none before.
+    pub fn keys(&self) -> Option<Fingerprint> {
+        self.facts().keys
+    }
+
+    /// Books whether those are in force no more.
+    pub fn set_old_keys(&self, old: bool) {
+        self.facts().old_keys = old;
+    }
+
+    /// Whether it was given secrets that are in force no more.
+    pub fn old_keys(&self) -> bool {
+        self.facts().old_keys
     }
 
     /// Changes the gauges.

@@ -11,8 +11,9 @@ use openrtc_policy::{HostPlan, SetupFailure};
 
 use super::record::HostRecord;
 use super::redact::Redactor;
-use super::{HostContext, missing_key};
+use super::{HostContext, InForce, missing_key};
 use crate::observer::{LineSource, Stamp, Told};
+use crate::secrets::Fingerprint;
 use crate::spawn::{How, Process};
 use crate::telemetry::unix_ms;
 use crate::wall::Raised;
@@ -35,6 +36,8 @@ pub struct HostTask {
     pub record: Arc<HostRecord>,
     /// Its walls.
     pub wall: SharedWall,
+    /// Which secrets were in force when it was begun: those that are kept out of what it says.
+    pub hidden: Fingerprint,
     /// Its own tenant's secrets, to be kept out of what it says.
     pub redactor: Arc<Redactor>,
     /// Its own directory.
@@ -43,7 +46,12 @@ pub struct HostTask {
 
 impl HostTask {
     /// The task of a newborn, which enters the registry with it.
-    pub fn new(context: Arc<HostContext>, plan: HostPlan, process: Process, how: How, redactor: Redactor) -> Self {
+    pub fn new(
+        context: Arc<HostContext>,
+        plan: HostPlan,
+        (process, how): (Process, How),
+        (hidden, redactor): (Fingerprint, Redactor),
+    ) -> Self {
         let record = Arc::new(HostRecord::new(plan.clone(), process.pid(), how, unix_ms()));
         let spec = Arc::new(context.config().wall(&plan.tenant, &plan.runtime));
         record.set_memory_bytes_max(spec.memory_bytes_max);
@@ -51,6 +59,7 @@ impl HostTask {
         Self {
             spec,
             work_dir: context.work_root.join(plan.host.to_string()),
+            hidden,
             redactor: Arc::new(redactor),
             wall: SharedWall::default(),
             context,
@@ -63,7 +72,8 @@ impl HostTask {
     /// An error, completed where it is for want of a key that the supervisor has.
     pub fn with_missing_key(&self, error: String) -> String {
         let HostTask { context, plan, .. } = self;
-        missing_key::completed(&context.config(), &context.vault, &plan.tenant, &plan.runtime, error)
+        let InForce { config, vault } = context.in_force();
+        missing_key::completed(&config, &vault, &plan.tenant, &plan.runtime, error)
     }
 
     /// A failure of its set-up in the host's own words, without its secrets.

@@ -1,26 +1,16 @@
-//! Who is told what happens, from the start to the last word.
+//! The observers that a configuration names, and what they are told of how things stand.
 //!
-//! Owns: which observers a configuration asks for, and when they are told how things stand. Never: what one of them does.
+//! Owns: which there are. Never: waits for one.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
-use super::{FLUSH_LIMIT, RunError};
+use super::RunError;
 use crate::config::Config;
 use crate::control::{self, World};
 use crate::observer::{
     EventStream, Fanout, JsonlObserver, LogObserver, MetricsJsonlObserver, RecentLines, Timeouts, Told, TracesObserver,
 };
-
-/// Lets observers take what they still hold.
-pub(super) async fn flush(fanout: &Fanout) {
-    for late in fanout.shutdown(Instant::now() + FLUSH_LIMIT).await {
-        tracing::warn!(observer = late, "observer did not finish in time");
-    }
-}
-
 /// The observers of a configuration, and the ring that readers of events read.
 pub(super) fn all_observers(
     config: &Config,

@@ -5,6 +5,7 @@
 use openrtc_control_api::{DoctorReport, Strength, WallRow};
 
 use super::RunError;
+use crate::changes::{Order, Standing};
 use crate::config::Config;
 use crate::secrets::{SecretFault, Vault};
 
@@ -62,4 +63,17 @@ pub(super) fn demand_walls(report: &DoctorReport) -> Result<(), RunError> {
     };
     let details: Vec<_> = missing.iter().map(detail).collect();
     Err(RunError::Required { walls: names.join(", "), detail: details.join("; ") })
+}
+
+/// The operators' orders that are in force from the start.
+pub(super) fn tell_orders(file: &Config, standing: &Standing) {
+    for (tenant, orders) in standing.tenants() {
+        for (key, order) in orders {
+            let Order { value, by, .. } = order;
+            tracing::warn!(%tenant, by, "an operator's order holds over the file: {key} = {value}; `tenant reset` takes it back");
+        }
+        if !file.tenants.contains_key(tenant) {
+            tracing::warn!(%tenant, "it is not configured: of what was ordered of it, only a status has an effect");
+        }
+    }
 }

@@ -17,7 +17,7 @@ use crate::config::{Agent, Config, LoadApp, SecretRef, Variable};
 pub const PLACEHOLDER: &str = "openrtc-placeholder";
 
 /// What a variable is set to.
-enum Setting<'a> {
+pub(super) enum Setting<'a> {
     Text(String),
     Secret(&'a Held, &'a SecretText),
     /// The file of a secret that plugins read from a file.
@@ -155,7 +155,7 @@ impl Vault {
 
     /// Every variable of the agents' programs. Later rungs win: the base, the runtime's, fallback keys, the tenant's
     /// keys, the tenant's variables.
-    fn variables<'v>(
+    pub(super) fn variables<'v>(
         &'v self,
         config: &Config,
         tenant: &TenantId,

@@ -6,6 +6,8 @@
 mod configure;
 mod fault;
 mod fetch;
+mod program;
+mod renewal;
 mod shared;
 
 #[cfg(test)]
@@ -23,6 +25,8 @@ use crate::config::{Config, SecretRef, SharedKeys, Variable};
 pub use configure::PLACEHOLDER;
 pub use fault::{SecretError, SecretFault};
 pub use fetch::SECRET_BYTES_MAX;
+pub use program::run_program;
+pub use renewal::Fingerprint;
 
 /// Shortest secret that is replaced in output, in bytes: a shorter one would blot out ordinary text.
 pub const REDACTED_BYTES_MIN: usize = 4;
@@ -43,6 +47,7 @@ enum Holder {
 }
 
 /// A reference of the configuration, and where it stands.
+#[derive(Clone)]
 struct Wanted {
     holder: Holder,
     /// Path of the key.
@@ -79,6 +84,7 @@ pub struct Given {
 }
 
 /// A reference and what is behind it.
+#[derive(Clone)]
 struct Held {
     wanted: Wanted,
     value: Result<SecretText, SecretFault>,
@@ -110,7 +116,11 @@ impl Vault {
         F: Fn(Vec<String>) -> R,
         R: Future<Output = Result<Vec<u8>, String>>,
     {
-        let held = fetch::fetch(config, wanted(config), run).await;
+        Self::of(config, fetch::fetch(config, wanted(config), run).await)
+    }
+
+    /// What was fetched, checked for what is shared and what is too short.
+    fn of(config: &Config, held: BTreeMap<String, Held>) -> (Self, Vec<SecretFault>) {
         let mut faults: Vec<SecretFault> =
             held.values().filter_map(|held| held.value.as_ref().err().cloned()).collect();
         let mut vault = Self { held, denied: BTreeMap::new(), warnings: Vec::new() };

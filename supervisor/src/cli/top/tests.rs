@@ -83,6 +83,7 @@ fn host(id: &str, tenant: &str, sessions: &[&str], memory_mb: u64) -> Host {
         ping_ms: 0.4,
         loop_lag_ms: 1.2,
         dropped: 0,
+        old_keys: false,
         absent_walls: vec!["network".to_owned()],
         walls: vec![
             wall("memory", Strength::Kernel, "cgroup v2: 1024 MiB", None),

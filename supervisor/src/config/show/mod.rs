@@ -23,6 +23,7 @@ use super::{CgroupMode, Config, SharedKeys};
 use crate::telemetry::Format;
 
 pub use effective::Setting;
+pub(super) use runtimes::same as same_runtime;
 
 impl Config {
     /// The configuration in force, as TOML.

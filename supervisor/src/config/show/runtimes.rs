@@ -40,3 +40,8 @@ pub(super) fn python(runtime: &PythonRuntime, table: &mut Table) {
     }
     put(table, "preload_end_of_turn", runtime.preload_end_of_turn);
 }
+
+/// Whether two are the same as far as the file can say.
+pub(in crate::config) fn same(a: &Runtime, b: &Runtime) -> bool {
+    runtime(a) == runtime(b)
+}

@@ -59,7 +59,8 @@ fn world(read: fn(&Policy) -> PolicyView) -> World {
         preflight: crate::preflight::Preflight::default(),
     };
     let (settings, key) = (config.livekit.clone().unwrap(), ApiKey::new("devkey", "secret"));
-    let livekit = Livekit::start(config, settings, key, handle.clone(), Calls::default()).unwrap();
+    let livekit =
+        Livekit::start(Arc::new(move || Arc::clone(&config)), settings, key, handle.clone(), Calls::default()).unwrap();
     World::new(handle, registry, Ledger::default(), fanout, about).with_livekit(Some(livekit)).reading(read)
 }
 

@@ -166,7 +166,8 @@ impl Livekit {
     pub fn mint(&self, request: api::TokenRequest) -> Result<api::TokenResponse, OperatorFault> {
         let api::TokenRequest { tenant, room, identity, agent, ttl_s } = request;
         is_room(&room)?;
-        let (tenant, rules) = (parse_tenant(&tenant)?, &self.shared.config.rules);
+        let (tenant, config) = (parse_tenant(&tenant)?, (self.shared.config)());
+        let rules = &config.rules;
         if rules.unknown_tenant == UnknownTenant::Reject && !rules.tenants.contains_key(&tenant) {
             return Err(OperatorFault::UnknownTenant { tenant });
         }
@@ -190,7 +191,7 @@ impl Livekit {
 
     fn dispatch_of(&self, tenant: &TenantId, agent: &str) -> Result<proto::RoomAgentDispatch, OperatorFault> {
         let agent = AgentName::parse(agent).map_err(|source| OperatorFault::Name { field: "agent", source })?;
-        if !self.shared.config.rules.agents.contains_key(&agent) {
+        if !(self.shared.config)().rules.agents.contains_key(&agent) {
             let problem = format!("{agent} is none of ours; `agent list` shows those that are");
             return Err(OperatorFault::Field { field: "agent", problem });
         }
