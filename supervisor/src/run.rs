@@ -195,22 +195,15 @@ async fn serve(file: Config, spawner: Spawner, reread: Reread) -> Result<(), Run
     let changes =
         changes.get_or_init(|| Changes::new(Arc::clone(&context), file, standing.clone(), store, reread)).clone();
     let rules = context.in_force().vault.rules(&config);
-    let deployment_version = config.supervisor.deployment_version.clone();
-    let (registry, ledger) = (context.registry.clone(), context.ledger.clone());
-    let world = World::new(handle.clone(), registry, ledger, fanout.clone(), about(&config, report))
-        .with_spawner(context.spawner.clone())
-        .with_audit(audit.clone())
-        .with_changes(changes)
-        .with_context(Arc::clone(&context))
-        .with_recent(recent)
-        .with_events(events);
+    let world =
+        World::of(&context, about(&config, report)).with_changes(changes).with_recent(recent).with_events(events);
     let calls = Calls::default();
     let (asked, end) = (handle.clone(), Duration::from_millis(rules.drain_timeout_ms + rules.terminate_grace_ms));
     let livekit = livekit(&context, &config, handle, &calls)?;
     let world = world.with_livekit(livekit.clone());
     now.send_replace(Some(world.clone()));
     let snapshots = snapshots(&config, world.clone(), fanout.clone());
-    let effects = Effects::new(context, deployment_version, calls);
+    let effects = Effects::new(context, config.supervisor.deployment_version.clone(), calls);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let server = tokio::spawn(control.serve(world, async {
         // A word and a dropped sender both mean stop.

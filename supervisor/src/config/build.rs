@@ -49,14 +49,13 @@ pub(super) fn build(
     }
     let mut names = AgentNames::new(names, !asked.is_empty() || broken);
     let livekit = file.livekit.valid(environment, origin, faults);
-    let breaker = file.breaker.over_defaults();
     let tenants = tenants::ids(file.tenants, faults);
     let ids: Vec<&TenantId> = tenants.keys().collect();
     let first_is_fallback = file.routing.first_is_fallback();
     let routing = file.routing.valid(&mut names, &ids, faults);
     let tenant_place = |id: &TenantId| Some(tenants.get(id)?.0.clone());
     let rooms = file.rooms.valid(&ids, &tenant_place, faults);
-    let parts = Parts { wall: &file.wall, hosts: &file.hosts, breaker, routing, rooms };
+    let parts = Parts { wall: &file.wall, hosts: &file.hosts, breaker: file.breaker.over_defaults(), routing, rooms };
     let default_cap = file.supervisor.default_max_sessions.unwrap_or(Limit::Off);
     let (tenants, tenant_rules) = split(tenants, &mut names, &parts.breaker, default_cap, faults);
     let awaited = Awaited { runtimes: asked, configured: places, used: names.used(), first_is_fallback };

@@ -93,6 +93,14 @@ impl World {
         }
     }
 
+    /// The world of a supervisor that runs: everything that hosts are made from is in the context.
+    pub fn of(context: &Arc<HostContext>, about: About) -> Self {
+        let (registry, ledger) = (context.registry.clone(), context.ledger.clone());
+        let world = Self::new(context.handle.clone(), registry, ledger, context.fanout.clone(), about);
+        let world = world.with_spawner(context.spawner.clone()).with_audit(context.audit.clone());
+        Self { context: Some(Arc::clone(context)), ..world }
+    }
+
     /// The same world, with the spawner whose zygotes are shown.
     #[must_use]
     pub fn with_spawner(self, spawner: Spawner) -> Self {
@@ -126,12 +134,6 @@ impl World {
     /// Operators' orders.
     pub(super) fn orders(&self) -> Arc<Shown> {
         self.changes.as_ref().map(Changes::shown).unwrap_or_default()
-    }
-
-    /// The same world, with what hosts are made from: the configuration in force is there.
-    #[must_use]
-    pub fn with_context(self, context: Arc<HostContext>) -> Self {
-        Self { context: Some(context), ..self }
     }
 
     /// The same world, with the last lines of each tenant.

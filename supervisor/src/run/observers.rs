@@ -11,6 +11,7 @@ use crate::control::{self, World};
 use crate::observer::{
     EventStream, Fanout, JsonlObserver, LogObserver, MetricsJsonlObserver, RecentLines, Timeouts, Told, TracesObserver,
 };
+
 /// The observers of a configuration, and the ring that readers of events read.
 pub(super) fn all_observers(
     config: &Config,
