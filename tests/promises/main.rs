@@ -30,6 +30,7 @@ mod python_conformance;
 mod python_faults;
 mod python_parity;
 mod python_walls;
+mod runbooks;
 mod secrets;
 mod setup;
 mod systemd;

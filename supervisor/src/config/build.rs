@@ -91,11 +91,16 @@ pub(super) fn build(
         awaited,
         registered: BTreeMap::new(),
     };
-    let named = config.variables_named();
-    let found = environment.iter().filter(|(name, _)| named.contains(*name));
-    config.found = FoundVariables(found.map(|(name, value)| (name.clone(), value.clone())).collect());
+    config.found = found(&config, environment);
     config.keys_here = keys_here(&config, environment);
     Some(config)
+}
+
+/// The variables that references name, of those that are set.
+fn found(config: &Config, environment: &Environment) -> FoundVariables {
+    let named = config.variables_named();
+    let found = environment.iter().filter(|(name, _)| named.contains(*name));
+    FoundVariables(found.map(|(name, value)| (name.clone(), value.clone())).collect())
 }
 
 /// The variables of keys that are set: of the plugins known, and of those that the file names.

@@ -175,7 +175,8 @@ mod tests {
     fn each_place_is_told_by_its_own_evidence() {
         use Surroundings::{Bare, Docker, Kubernetes, Podman, SystemdService, SystemdUser};
         let user = "0::/user.slice/user-1000.slice/user@1000.service";
-        let cases: &[(&[(&str, &str)], &[(&str, &str)], Surroundings, &str)] = &[
+        type Named<'a> = &'a [(&'a str, &'a str)];
+        let cases: &[(Named<'_>, Named<'_>, Surroundings, &str)] = &[
             (&[], &[], Bare, ""),
             (&[(".dockerenv", "")], &[], Docker, "/.dockerenv"),
             (&[(CGROUP, "3:pids:/docker/abc\n")], &[], Docker, "/proc/self/cgroup names /docker"),

@@ -35,6 +35,9 @@ def adopt_channel() -> Channel:
 def collapse_heap() -> int:
     """Puts the populated heap and anonymous maps into huge pages; the bytes collapsed, 0 where the kernel cannot."""
 
+def trim_heap() -> bool:
+    """Gives the pages of the C heap that hold nothing back to the kernel; whether there were any."""
+
 def immortalize(objects: list[Any]) -> int:
     """Ends the counting of references to these objects and to all that they hold; how many. They are never freed.
 

@@ -24,6 +24,7 @@ from . import context, failure
 from .lag import SLOW_MICROS, LagMeter
 from .logs import ChannelHandler
 from .outbox import Outbox
+from .rest import Rest
 from .sessions import Loaded, Sessions
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class Host:
         self._outbox = Outbox(channel, self._loop, self._broken)
         self._sessions = Sessions(loaded, configure, folder, self._outbox, self._changed)
         self._lag = LagMeter(self._loop, self._slow)
+        self._rest = Rest(self._loop)
         self._pings = 0
         self._lag_told = 0
         self._snapshot_at = 0.0
@@ -168,6 +170,7 @@ class Host:
     def _changed(self) -> None:
         """A session began, ended or left, or the stage is another."""
         self._lag.run(len(self._sessions) > 0)
+        self._rest.begin(self._sessions.are_gone)
         if self._stage != "serving" and self._sessions.are_gone:
             self._finish(self._stage.reason if isinstance(self._stage, Leaving) else "drained")
 

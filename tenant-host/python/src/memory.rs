@@ -1,4 +1,4 @@
-//! Collapsing a warm zygote's heap into huge pages, which makes every later fork cheaper.
+//! Collapsing a warm zygote's heap into huge pages, which makes every later fork cheaper; trimming an idle host's.
 //!
 //! Owns: which parts of the address space are worth it. Never: touches a page, or collapses what is mostly empty.
 
@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use pyo3::prelude::*;
 
-use crate::sys::pages;
+use crate::sys::{heap, pages};
 
 /// Bytes of a huge page on x86_64 and, with pages of 4 KiB, on aarch64.
 const HUGE_PAGE_BYTES: usize = 2 * 1024 * 1024;
@@ -51,6 +51,12 @@ pub(crate) fn collapse_heap() -> PyResult<usize> {
         }
     }
     Ok(collapsed)
+}
+
+/// Gives the pages of the C heap that hold nothing back to the kernel; says whether there were any.
+#[pyfunction]
+pub(crate) fn trim_heap() -> bool {
+    heap::trim()
 }
 
 /// What is mapped into this process.
