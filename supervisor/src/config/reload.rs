@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use openrtc_ipc::{AgentName, RuntimeName};
+use openrtc_policy::rules::Fallback;
 use serde_json::Value;
 
 use super::faults::ConfigFaults;
@@ -53,6 +54,19 @@ impl Config {
         let runtimes = &self.runtimes;
         self.agents.retain(|agent| runtimes.contains_key(&agent.rules.runtime));
         self.rules.agents.retain(|_, agent| runtimes.contains_key(&agent.runtime));
+        self.keep_fallback(old);
+    }
+
+    /// Routes never end at an agent that was left out.
+    fn keep_fallback(&mut self, old: &Self) {
+        let Fallback::Agent(agent) = &self.rules.routing.fallback else { return };
+        if self.rules.agents.contains_key(agent) {
+            return;
+        }
+        self.rules.routing.fallback = match self.agents.first() {
+            Some(first) if self.awaited.first_is_fallback => Fallback::Agent(first.name.clone()),
+            _ => old.rules.routing.fallback.clone(),
+        };
     }
 
     /// Books the agents that applications registered when that one was started.
@@ -134,6 +148,6 @@ mod tests {
         let now = fresh.clone().keeping(&old);
         assert_eq!((now.agents.len(), now.runtimes.len()), (1, old.runtimes.len()));
         assert!(fresh.differing(&now).iter().any(|key| key.starts_with("runtimes.own.")));
-        assert!(old.differing(&now).is_empty());
+        assert_eq!(old.differing(&now), [""; 0]);
     }
 }

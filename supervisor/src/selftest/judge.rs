@@ -69,7 +69,7 @@ fn victims(evidence: &Evidence, from: u64, to: u64) -> Option<Lateness> {
     let own = |session: &str| {
         evidence.calls.iter().any(|call| matches!(call, Answer::Ended { session: known, .. } if known == session))
     };
-    let samples = evidence.happenings.iter().filter(|it| (from..=to).contains(&it.at_unix_ms) && own(&it.session));
+    let samples = evidence.happenings.iter().filter(|it| (from..to).contains(&it.at_unix_ms) && own(&it.session));
     let micros = samples.filter_map(|it| match &it.what {
         What::Latency { stage, micros } if stage == "frame" => Some(*micros),
         _ => None,
