@@ -16,7 +16,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use measure::{Series, baseline};
+use measure::{Series, baseline, cpu_s};
 use openrtc_tests::{Running, Setup, http, until};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -149,16 +149,6 @@ fn has_child(row: &Value) -> bool {
     let Some(pid) = row["pid"].as_u64() else { return false };
     let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return false };
     tasks.flatten().any(|task| !fs::read_to_string(task.path().join("children")).unwrap_or_default().is_empty())
-}
-
-/// CPU of all threads of a process so far, in seconds.
-fn cpu_s(pid: u32) -> f64 {
-    let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("the supervisor's threads");
-    let nanoseconds = |task: fs::DirEntry| {
-        let text = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
-        text.split(' ').next().and_then(|first| first.parse::<u64>().ok()).unwrap_or(0)
-    };
-    tasks.flatten().map(nanoseconds).sum::<u64>() as f64 / 1e9
 }
 
 /// CPU over a span, in percent of one core.

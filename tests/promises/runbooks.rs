@@ -50,7 +50,7 @@ impl Terminal {
             let complained = String::from_utf8_lossy(&output.stderr);
             let log = || fs::read_to_string(self.at("agency/supervisor.log")).unwrap_or_default();
             assert!(output.status.success(), "{name}:\n{block}\n{printed}\n{complained}\n{}", log());
-            all.push_str(&printed);
+            all.extend([printed.as_str(), &*complained]);
         }
         all
     }
@@ -74,6 +74,7 @@ fn typed(home: &TempDir, block: &str) -> Command {
     command.env("PATH", format!("{}/bin:/usr/local/bin:/usr/bin:/bin", home.path().display()));
     command.env("HOME", home.path());
     command.env("RUNTIME_DIRECTORY", home.path().join("run")).env("STATE_DIRECTORY", home.path().join("state"));
+    command.env("OPENRTC_SUPERVISOR_CONTROL_SOCKET", home.path().join("run/control.sock"));
     command
 }
 

@@ -2,14 +2,14 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
 
 use openrtc_tests::supervisor::spawn;
+use openrtc_tests::terminal::Terminal;
 use openrtc_tests::{Running, Setup, until};
 use rustix::process::Signal;
-use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
+use rustix::termios::{LocalModes, tcgetattr};
 
 use crate::config;
 
@@ -18,26 +18,19 @@ struct Seen {
     child: Child,
     keys: File,
     /// Held open, so that the terminal's settings can be read when `top` has left.
-    line: OwnedFd,
+    terminal: Terminal,
     screen: Arc<Mutex<vt100::Parser>>,
 }
 
 impl Seen {
     fn start(running: &Running, arguments: &[&str]) -> Self {
-        use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-        let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
-        grantpt(&ours).expect("grant it");
-        unlockpt(&ours).expect("unlock it");
-        let name = ptsname(&ours, Vec::new()).expect("its name");
-        let name = name.to_str().expect("its name");
-        let line: OwnedFd = File::options().read(true).write(true).open(name).expect("its line").into();
-        tcsetwinsize(&line, Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 }).expect("its size");
-        let end = || Stdio::from(line.try_clone().expect("its line again"));
+        let terminal = Terminal::open();
+        let end = || Stdio::from(terminal.end());
         let mut command = running.command(&[&["top"], arguments].concat());
         command.env("TERM", "xterm-256color").stdin(end()).stdout(end()).stderr(end());
         let child = spawn(&mut command);
         let screen = Arc::new(Mutex::new(vt100::Parser::default()));
-        let keys = File::from(ours);
+        let keys = terminal.screen();
         let (mut from, to) = (keys.try_clone().expect("the terminal again"), Arc::clone(&screen));
         std::thread::spawn(move || {
             let mut bytes = [0; 4096];
@@ -45,7 +38,7 @@ impl Seen {
                 to.lock().expect("the screen").process(&bytes[..read]);
             }
         });
-        Self { child, keys, line, screen }
+        Self { child, keys, terminal, screen }
     }
 
     fn text(&self) -> String {
@@ -63,7 +56,7 @@ impl Seen {
 
     fn is_ours(&self) -> bool {
         let screen = self.screen.lock().expect("the screen");
-        let modes = tcgetattr(self.line.as_fd()).expect("its settings").local_modes;
+        let modes = tcgetattr(self.terminal.end()).expect("its settings").local_modes;
         let cooked = modes.contains(LocalModes::ICANON | LocalModes::ECHO);
         cooked && !screen.screen().alternate_screen() && !screen.screen().hide_cursor()
     }

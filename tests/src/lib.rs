@@ -12,6 +12,7 @@ pub mod prometheus;
 pub mod python;
 pub mod shared;
 pub mod supervisor;
+pub mod terminal;
 pub mod turn;
 pub mod wait;
 

@@ -35,6 +35,7 @@ mod runtime;
 mod selftest;
 mod session;
 mod snapshot;
+mod snapshot_diff;
 pub mod table;
 mod tenant;
 mod top;

@@ -2,6 +2,8 @@
 //!
 //! Owns: the glance. Never: a second account of what another noun shows.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use openrtc_control_api::Snapshot;
 use openrtc_ipc::TenantId;
@@ -10,7 +12,7 @@ use super::client::Client;
 use super::exit::{CliError, Exit};
 use super::output::Output;
 use super::table::harmless;
-use super::{doctor, session, tenant, units};
+use super::{doctor, session, snapshot_diff, tenant, units};
 
 /// Options of `snapshot`.
 #[derive(Debug, Args)]
@@ -18,12 +20,20 @@ pub struct Options {
     /// Of one tenant
     #[arg(long)]
     tenant: Option<TenantId>,
+    /// What changed since a snapshot that `--json snapshot > FILE` kept
+    #[arg(long, value_name = "FILE")]
+    diff: Option<PathBuf>,
 }
 
 pub(super) async fn perform(options: Options, client: &Client, output: &Output) -> Result<Exit, CliError> {
+    // Before it is asked: a file that cannot be used is no reason to look.
+    let before = options.diff.as_deref().map(snapshot_diff::read).transpose()?;
     let tenant = options.tenant.map_or_else(String::new, |tenant| format!("?tenant={tenant}"));
     let snapshot: Snapshot = client.get(&format!("/v1/snapshot{tenant}")).await?;
-    output.result(&snapshot, text)?;
+    match before {
+        Some(before) => output.result(&snapshot_diff::between(&before, &snapshot)?, snapshot_diff::text)?,
+        None => output.result(&snapshot, text)?,
+    }
     Ok(Exit::Ok)
 }
 

@@ -1,10 +1,11 @@
 //! Rows of measurements, and the bare programs that the product is measured against.
 //!
-//! Owns: median, p99 and pauses of the benchmarks. Never: asserts a time.
+//! Owns: median, p99, CPU and pauses of the benchmarks. Never: asserts a time.
 #![expect(dead_code, reason = "each benchmark compiles this file for itself and uses a part of it")]
 
 pub(crate) mod baseline;
 
+use std::fs;
 use std::time::Duration;
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -29,6 +30,16 @@ pub(crate) fn on_one_core<R>(work: impl FnOnce() -> R) -> R {
     let result = work();
     sched_setaffinity(None, &all).expect("leave the core");
     result
+}
+
+/// CPU of all threads of a process so far, in seconds.
+pub(crate) fn cpu_s(pid: u32) -> f64 {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("a process's threads");
+    let nanoseconds = |task: fs::DirEntry| {
+        let text = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
+        text.split(' ').next().and_then(|first| first.parse::<u64>().ok()).unwrap_or(0)
+    };
+    tasks.flatten().map(nanoseconds).sum::<u64>() as f64 / 1e9
 }
 
 /// Measurements of one thing.
