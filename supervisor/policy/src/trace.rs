@@ -1,7 +1,7 @@
 //! What admission asked, and what it was answered.
 //!
-//! Owns: the names of the rules, and the record of them. Never: decides. Admission is written once, over a [`Witness`];
-//! the one of a real dispatch ([`Unwatched`]) hears nothing, so that its texts are never made.
+//! Owns: the names of the rules, and the record of them. Never: decides. Admission is written once, over a `Witness`;
+//! the one of a real dispatch (`Unwatched`) hears nothing, so that its texts are never made.
 
 use openrtc_ipc::{AgentName, HostId, RuntimeName, TenantId};
 
