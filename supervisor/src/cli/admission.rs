@@ -1,7 +1,8 @@
 //! The admission trace: what a dispatch would be answered, rule by rule.
 //!
-//! Owns: how a trace is shown, and its exit code. Never: a rule; policy explains itself.
+//! Owns: the options that say what is wanted, how a trace is shown, and its exit code. Never: a rule; policy explains itself.
 
+use clap::Args;
 use openrtc_control_api::{AdmissionQuestion, AdmissionTrace};
 use openrtc_policy::bounds::METADATA_BYTES_MAX;
 
@@ -10,16 +11,39 @@ use super::exit::{CliError, Exit};
 use super::output::Output;
 use super::table::{Cell, Table, Tone, harmless};
 
-/// Refuses metadata that no supervisor would read.
-pub(super) fn measure(metadata: Option<&String>, room_metadata: Option<&String>) -> Result<(), CliError> {
-    for (option, text) in [("--metadata", metadata), ("--room-metadata", room_metadata)] {
-        let bytes = text.map_or(0, String::len);
-        if bytes > METADATA_BYTES_MAX {
-            let detail = format!("{bytes} bytes, at most {METADATA_BYTES_MAX}; shorten it");
-            return Err(CliError::Usage { option, detail });
+/// What a dispatch says, whether it is one or is only asked about.
+#[derive(Debug, Args)]
+pub(super) struct Wanted {
+    /// The room
+    #[arg(long)]
+    room: String,
+    /// The tenant, over what the metadata says
+    #[arg(long)]
+    tenant: Option<String>,
+    /// The agent, over what routing says
+    #[arg(long)]
+    agent: Option<String>,
+    /// Job metadata, a JSON object
+    #[arg(long, value_name = "JSON")]
+    metadata: Option<String>,
+    /// Room metadata, a JSON object
+    #[arg(long, value_name = "JSON")]
+    room_metadata: Option<String>,
+}
+
+impl Wanted {
+    /// The question. Refuses metadata that no supervisor would read.
+    pub(super) fn question(self) -> Result<AdmissionQuestion, CliError> {
+        for (option, text) in [("--metadata", &self.metadata), ("--room-metadata", &self.room_metadata)] {
+            let bytes = text.as_ref().map_or(0, String::len);
+            if bytes > METADATA_BYTES_MAX {
+                let detail = format!("{bytes} bytes, at most {METADATA_BYTES_MAX}; shorten it");
+                return Err(CliError::Usage { option, detail });
+            }
         }
+        let Self { room, tenant, agent, metadata, room_metadata } = self;
+        Ok(AdmissionQuestion { room, tenant, agent, metadata, room_metadata })
     }
-    Ok(())
 }
 
 /// Asks a supervisor, and shows its answer.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use openrtc_control_api::{AdmissionQuestion, DispatchRequest, DispatchResponse, EndedSession, Session};
 
-use super::admission;
+use super::admission::{self, Wanted};
 use super::client::{Client, Patience};
 use super::exit::{CliError, Exit};
 use super::output::Output;
@@ -34,21 +34,8 @@ Exit codes: 0 admitted (with --wait: ended without failure),
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Options {
-    /// The room
-    #[arg(long)]
-    room: String,
-    /// The tenant, over what the metadata says
-    #[arg(long)]
-    tenant: Option<String>,
-    /// The agent, over what routing says
-    #[arg(long)]
-    agent: Option<String>,
-    /// Job metadata, a JSON object
-    #[arg(long, value_name = "JSON")]
-    metadata: Option<String>,
-    /// Room metadata, a JSON object
-    #[arg(long, value_name = "JSON")]
-    room_metadata: Option<String>,
+    #[command(flatten)]
+    wanted: Wanted,
     /// A recording to play to the agent
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
@@ -64,13 +51,13 @@ pub struct Options {
 }
 
 fn request(options: Options) -> Result<DispatchRequest, CliError> {
-    admission::measure(options.metadata.as_ref(), options.room_metadata.as_ref())?;
+    let AdmissionQuestion { room, tenant, agent, metadata, room_metadata } = options.wanted.question()?;
     Ok(DispatchRequest {
-        room: options.room,
-        tenant: options.tenant,
-        agent: options.agent,
-        metadata: options.metadata,
-        room_metadata: options.room_metadata,
+        room,
+        tenant,
+        agent,
+        metadata,
+        room_metadata,
         input: options.input.as_deref().map(|path| whole_path("--input", path)).transpose()?,
         output: options.output.as_deref().map(fresh_file).transpose()?,
         // We wait by asking for the session, so that we can tell how it goes.
@@ -80,9 +67,8 @@ fn request(options: Options) -> Result<DispatchRequest, CliError> {
 
 /// The same without recordings; one to be played must be there all the same.
 fn question(options: Options) -> Result<AdmissionQuestion, CliError> {
-    let request = request(Options { output: None, ..options })?;
-    let DispatchRequest { room, tenant, agent, metadata, room_metadata, .. } = request;
-    Ok(AdmissionQuestion { room, tenant, agent, metadata, room_metadata })
+    options.input.as_deref().map(|path| whole_path("--input", path)).transpose()?;
+    options.wanted.question()
 }
 
 /// The absolute path without symbolic links: the supervisor stands elsewhere, and follows none.

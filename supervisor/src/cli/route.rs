@@ -3,9 +3,8 @@
 //! Owns: the options of an explanation, and the one that needs no supervisor. Never: a rule; policy explains itself.
 
 use clap::{Args, Subcommand};
-use openrtc_control_api::AdmissionQuestion;
 
-use super::admission;
+use super::admission::{self, Wanted};
 use super::exit::{CliError, Exit};
 use super::output::Output;
 use super::{Asked, here};
@@ -28,21 +27,8 @@ pub enum Command {
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Explain {
-    /// The room
-    #[arg(long)]
-    room: String,
-    /// The tenant, over what the metadata says
-    #[arg(long)]
-    tenant: Option<String>,
-    /// The agent, over what routing says
-    #[arg(long)]
-    agent: Option<String>,
-    /// Job metadata, a JSON object
-    #[arg(long, value_name = "JSON")]
-    metadata: Option<String>,
-    /// Room metadata, a JSON object
-    #[arg(long, value_name = "JSON")]
-    room_metadata: Option<String>,
+    #[command(flatten)]
+    wanted: Wanted,
     /// Ask the configuration instead of a supervisor: as if it had just started, and every key could be read
     #[arg(long)]
     offline: bool,
@@ -50,10 +36,8 @@ pub struct Explain {
 
 pub(super) fn perform(command: Command, asked: &Asked<'_>, output: &Output) -> Result<Exit, CliError> {
     let Command::Explain(options) = command;
-    admission::measure(options.metadata.as_ref(), options.room_metadata.as_ref())?;
-    let Explain { room, tenant, agent, metadata, room_metadata, offline } = options;
-    let question = AdmissionQuestion { room, tenant, agent, metadata, room_metadata };
-    if offline {
+    let question = options.wanted.question()?;
+    if options.offline {
         return admission::show(&here::explain(asked.global, question)?, output);
     }
     asked.of(async |client| admission::ask(&question, &client, output).await)
