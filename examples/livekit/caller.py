@@ -65,7 +65,7 @@ class Call:
     """A silence of this length is the agent's own; a shorter one between two sounds is a gap."""
     delete_dispatch_after: float | None = None
     delete_room_after: float | None = None
-    """Seconds since the call began."""
+    """Seconds since the agent joined."""
     until_left: bool = False
     """Leaves at once when the agent has left."""
     until_said: str | None = None
@@ -86,7 +86,7 @@ class Caller:
         self._stall_ms = 0
         self._heard_ms: dict[int, int] = {}
         self._gap_ms: dict[int, int] = {}
-        self._spoke, self._over = asyncio.Event(), asyncio.Event()
+        self._over, self._agent_joined = asyncio.Event(), asyncio.Event()
         self._quiet_since: float | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._dispatch_id: str | None = None
@@ -208,7 +208,8 @@ class Caller:
         self._mark("deleted_ms")
 
     async def _later(self, after_s: float, act: Any) -> None:
-        await asyncio.sleep(max(0.0, after_s - (time.monotonic() - self.start)))
+        await self._agent_joined.wait()
+        await asyncio.sleep(after_s)
         try:
             await act()
         except Exception as error:
@@ -220,6 +221,7 @@ class Caller:
         if who.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT:
             self.seen.setdefault("agents", []).append(who.identity)
             self._mark("agent_joined_ms")
+            self._agent_joined.set()
 
     def _on_left(self, who: rtc.RemoteParticipant) -> None:
         if who.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT:

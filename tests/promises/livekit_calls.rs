@@ -320,8 +320,8 @@ fn a_call_ends_with_its_dispatch_its_room_its_agent_or_its_server_and_is_told_so
     let _turn = turn::real_calls();
     let mut exchange = Exchange::desk(User::Me, "");
     let calls = [
-        with(in_room("deleted", "acme", &json!({})), "delete_dispatch_after", 3.0),
-        with(in_room("closed", "globex", &json!({})), "delete_room_after", 3.0),
+        with(in_room("deleted", "acme", &json!({})), "delete_dispatch_after", 2.0),
+        with(in_room("closed", "globex", &json!({})), "delete_room_after", 2.0),
         in_room("raised", "initech", &json!({ "do": "raise" })),
         in_room("hung_up", "initech", &json!({ "do": "hang_up" })),
         in_room("ungranted", "acme", &json!({ "do": "ask" })),
