@@ -26,6 +26,8 @@ use crate::observer::stream::{Begin, Next};
 
 /// From the dispatch to the start of the session. A Python host that is made cold takes some seconds.
 const START_LIMIT: Duration = Duration::from_secs(30);
+/// How long a canary must run: an agent that breaks as its call begins does so within it.
+const SETTLED_AFTER: Duration = Duration::from_secs(1);
 /// From asking the session to end until it has, and for its last words to arrive.
 const END_LIMIT: Duration = Duration::from_secs(20);
 /// Between two looks at the log.
@@ -94,6 +96,8 @@ impl Canary {
         while self.started.is_none() && self.over.is_none() && self.hear(deadline).await {}
         self.look().await?;
         let logged = self.logged().await;
+        let settled = Instant::now() + SETTLED_AFTER;
+        while self.over.is_none() && self.hear(settled).await {}
         let session = self.admitted.session;
         // As when a caller hangs up: no failure of the tenant's, and no operator's kill.
         self.world.handle.lost(session).await?;
