@@ -37,20 +37,24 @@ const REST_PATIENCE: Duration = Duration::from_secs(20);
 /// What `/proc` counts CPU in, on every Linux.
 const TICK_MS: f64 = 10.0;
 
+/// A wall that lets a host use every core.
+const UNHELD: &str = "[wall]\ncpu_max_pct = \"off\"\n";
+
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Way {
-    /// A supervisor with this scope that keeps idle hosts for so many seconds.
-    Ours { scope: &'static str, idle_s: u32 },
+    /// A supervisor with this scope and wall that keeps idle hosts for so many seconds.
+    Ours { scope: &'static str, idle_s: u32, wall: &'static str },
     /// A script, and the mode of OpenRTC that it reads.
     Peer { script: &'static str, mode: &'static str },
 }
 
 /// A way, its name in the tables, and the agent name that selects it.
-pub(crate) const WAYS: [(&str, &str, Way); 6] = [
-    ("ours, tenant's host up", "up", Way::Ours { scope: "tenant", idle_s: 3600 }),
-    ("ours, a tenant's first call", "first", Way::Ours { scope: "tenant", idle_s: 1 }),
-    ("ours, host per session", "session", Way::Ours { scope: "session", idle_s: 1 }),
+pub(crate) const WAYS: [(&str, &str, Way); 7] = [
+    ("ours, tenant's host up", "up", Way::Ours { scope: "tenant", idle_s: 3600, wall: "" }),
+    ("the same without a CPU quota", "unheld", Way::Ours { scope: "tenant", idle_s: 3600, wall: UNHELD }),
+    ("ours, a tenant's first call", "first", Way::Ours { scope: "tenant", idle_s: 1, wall: "" }),
+    ("ours, host per session", "session", Way::Ours { scope: "session", idle_s: 1, wall: "" }),
     ("livekit-agents, its process pool", "plain", Way::Peer { script: "plain.py", mode: "" }),
     ("OpenRTC, coroutine mode", "coroutine", Way::Peer { script: "pool.py", mode: "coroutine" }),
     ("OpenRTC, process mode", "process", Way::Peer { script: "pool.py", mode: "process" }),
@@ -85,7 +89,7 @@ impl Worker {
     pub(crate) fn start(venv: &Venv, server: &LivekitServer, which: usize) -> Self {
         let (name, agent, way) = WAYS[which];
         let program = match way {
-            Way::Ours { scope, idle_s } => ours(venv, server, agent, scope, idle_s),
+            Way::Ours { scope, idle_s, wall } => ours(venv, server, agent, (scope, idle_s, wall)),
             Way::Peer { script, mode } => peer(venv, server, agent, script, mode),
         };
         let worker = Self { name, agent, way, program };
@@ -193,7 +197,7 @@ impl Drop for Worker {
     }
 }
 
-fn ours(venv: &Venv, server: &LivekitServer, agent: &str, scope: &str, idle_s: u32) -> Program {
+fn ours(venv: &Venv, server: &LivekitServer, agent: &str, (scope, idle_s, wall): (&str, u32, &str)) -> Program {
     let tenants: String = (0..TENANTS).map(|tenant| format!("[tenants.t{tenant}]\n")).collect();
     let setup = Setup::new(&format!(
         r#"
@@ -202,7 +206,7 @@ config_version = 1
 host_scope = "{scope}"
 max_concurrent_sessions = 50
 host_idle_timeout_s = {idle_s}
-[livekit]
+{wall}[livekit]
 agent_names = ["{agent}"]
 [observers.jsonl]
 path = "DIR/state/events.jsonl"
