@@ -4,7 +4,7 @@
 //!
 //! A session's start and end are told again and again, in bursts that no queue is too small for. *Tell* is what the teller
 //! pays, with the counting for `/metrics`; *take* is the time from the first told to the last taken, for each. Files are
-//! on the machine's temporary directory. Traces are not measured here: their sender waits for who receives them.
+//! on the machine's temporary directory. Traces go to who reads them on a thread of its own, and drops them.
 
 #[path = "measure/mod.rs"]
 mod measure;
@@ -18,7 +18,8 @@ use measure::Series;
 use openrtc_ipc::{AgentName, HostId, RuntimeName, SessionId, SessionInfo, TenantId};
 use openrtc_policy::{Blame, Conclusion, Outcome, Reason, SessionPlan, Status};
 use openrtc_supervisor::ledger::EndedSession;
-use openrtc_supervisor::observer::{EventStream, Fanout, JsonlObserver, MetricsJsonlObserver, Told};
+use openrtc_supervisor::observer::{EventStream, Fanout, JsonlObserver, MetricsJsonlObserver, Told, TracesObserver};
+use openrtc_tests::collector;
 
 const ROUNDS: usize = 40;
 /// Of starts and ends; less than an observer's queue.
@@ -31,7 +32,7 @@ fn main() {
     }
     let dir = tempfile::tempdir().expect("directory");
     println!("{:14} {:>30}   {:>30}", "observer", "tell, ns", "take, ns");
-    for name in ["none", "events", "jsonl", "metrics_jsonl"] {
+    for name in ["none", "events", "jsonl", "metrics_jsonl", "traces"] {
         let fanout = fanout(name, dir.path());
         let (mut tell, mut take) = (Series::default(), Series::default());
         for round in 0..ROUNDS {
@@ -56,6 +57,10 @@ fn fanout(name: &str, dir: &Path) -> Fanout {
         "events" => fanout.add(EventStream::new(1).observer()),
         "jsonl" => fanout.add(JsonlObserver::open(file).expect("a file")),
         "metrics_jsonl" => fanout.add(MetricsJsonlObserver::open(file, Duration::from_secs(1), None).expect("a file")),
+        "traces" => {
+            let endpoint = format!("http://127.0.0.1:{}", collector::start(drop));
+            fanout.add(TracesObserver::new(&endpoint, "bench").expect("traces"))
+        }
         _ => Ok(()),
     };
     added.expect("an observer");

@@ -24,30 +24,14 @@ fn me() -> String {
     format!("uid:{}", rustix::process::geteuid().as_raw())
 }
 
-#[track_caller]
-fn ok(running: &Running, arguments: &[&str]) -> Value {
-    let (answer, code) = running.json(arguments);
-    assert_eq!(code, 0, "{arguments:?}: {answer}");
-    answer
-}
-
 fn tenant(running: &Running, tenant: &str) -> Value {
-    ok(running, &["tenant", "show", tenant])
+    running.ok(&["tenant", "show", tenant])
 }
 
 #[track_caller]
 fn rejected(running: &Running, tenant: &str, reason: &str) {
     let (answer, code) = running.dispatch(tenant, "wait", &[]);
     assert_eq!((answer["reason"].as_str(), code), (Some(reason), 4), "{answer}");
-}
-
-#[track_caller]
-fn admitted(running: &Running, tenant: &str, agent: &str) -> String {
-    let (answer, code) = running.dispatch(tenant, agent, &[]);
-    assert_eq!(code, 0, "{answer}");
-    let session = answer["admitted"]["session"].as_str().expect("a session").to_owned();
-    running.live(&session);
-    session
 }
 
 #[track_caller]
@@ -59,10 +43,10 @@ fn end(running: &mut Running) {
 #[test]
 fn orders_outlast_a_restart_with_since_and_by_whom_and_go_when_they_are_reset() {
     let mut running = Setup::new(&config(AGENCY)).start();
-    ok(&running, &["tenant", "suspend", "acme"]);
-    ok(&running, &["tenant", "resume", "closed"]);
+    running.ok(&["tenant", "suspend", "acme"]);
+    running.ok(&["tenant", "resume", "closed"]);
     let set = ["tenant", "set", "acme", "--max-sessions", "1", "--host-scope", "session", "--memory-max-mb", "300"];
-    ok(&running, &set);
+    running.ok(&set);
     end(&mut running);
     again(&mut running, |text| text);
 
@@ -80,18 +64,18 @@ fn orders_outlast_a_restart_with_since_and_by_whom_and_go_when_they_are_reset() 
     let listed = String::from_utf8_lossy(&running.cli(&["tenant", "list"]).stdout).into_owned();
     assert!(listed.contains("max_sessions = 1, ordered"), "{listed}");
     rejected(&running, "acme", "tenant_suspended");
-    admitted(&running, "closed", "wait");
+    running.admitted("closed", "wait");
 
-    ok(&running, &["tenant", "reset", "acme", "status"]);
-    admitted(&running, "acme", "wait");
+    running.ok(&["tenant", "reset", "acme", "status"]);
+    running.admitted("acme", "wait");
     rejected(&running, "acme", "tenant_cap");
     let hosts = running.hosts_of("acme");
     assert_eq!(hosts[0]["scope"], "session", "{hosts:?}");
     assert_eq!(hosts[0]["memory_max_bytes"].as_u64(), Some(300 << 20));
-    let acme = ok(&running, &["tenant", "reset", "acme"]);
+    let acme = running.ok(&["tenant", "reset", "acme"]);
     assert_eq!((acme["max_sessions"].as_u64(), acme["revision"].as_u64()), (Some(3), Some(0)), "{acme}");
     assert_eq!(acme["orders"].as_array().map(Vec::len), Some(0));
-    ok(&running, &["tenant", "reset", "closed"]);
+    running.ok(&["tenant", "reset", "closed"]);
     rejected(&running, "closed", "tenant_suspended");
     let record = until("the change is in the audit log", || {
         let text = fs::read_to_string(running.dir().join("state/audit.jsonl")).unwrap_or_default();
@@ -105,7 +89,7 @@ fn orders_outlast_a_restart_with_since_and_by_whom_and_go_when_they_are_reset() 
 fn of_two_operators_the_one_who_looked_earlier_is_refused_and_told_what_it_is_now() {
     let running = Setup::new(&config(AGENCY)).start();
     let seen = tenant(&running, "acme")["revision"].to_string();
-    let first = ok(&running, &["tenant", "set", "acme", "--max-sessions", "7", "--revision", &seen]);
+    let first = running.ok(&["tenant", "set", "acme", "--max-sessions", "7", "--revision", &seen]);
     assert_ne!(first["revision"].to_string(), seen);
     let (problem, code) = running.json(&["tenant", "set", "acme", "--max-sessions", "2", "--revision", &seen]);
     assert_eq!((problem["reason"].as_str(), code), (Some("stale_revision"), 4), "{problem}");
@@ -113,13 +97,13 @@ fn of_two_operators_the_one_who_looked_earlier_is_refused_and_told_what_it_is_no
     assert!(problem["detail"].as_str().is_some_and(|it| it.contains("max_sessions = 7")), "{problem}");
     assert_eq!(tenant(&running, "acme")["max_sessions"], 7);
     // Who does not say what was looked at has the last word.
-    assert_eq!(ok(&running, &["tenant", "set", "acme", "--max-sessions", "2"])["max_sessions"], 2);
+    assert_eq!(running.ok(&["tenant", "set", "acme", "--max-sessions", "2"])["max_sessions"], 2);
     // Many at once: each is whole, none is lost.
     std::thread::scope(|scope| {
         for n in 1..=8 {
             let running = &running;
             let (key, value) = if n % 2 == 0 { ("--pids-max", 40 + n) } else { ("--cooldown-s", n) };
-            scope.spawn(move || ok(running, &["tenant", "set", "acme", key, &value.to_string()]));
+            scope.spawn(move || running.ok(&["tenant", "set", "acme", key, &value.to_string()]));
         }
     });
     let keys: Vec<Value> =
@@ -148,50 +132,50 @@ fn a_value_that_the_file_would_refuse_is_refused_with_field_value_and_remedy() {
 #[test]
 fn a_cap_below_what_runs_ends_nothing() {
     let running = Setup::new(&config(AGENCY)).start();
-    let sessions: Vec<String> = (0..3).map(|_| admitted(&running, "acme", "wait")).collect();
-    ok(&running, &["tenant", "set", "acme", "--max-sessions", "1"]);
+    let sessions: Vec<String> = (0..3).map(|_| running.admitted("acme", "wait")).collect();
+    running.ok(&["tenant", "set", "acme", "--max-sessions", "1"]);
     rejected(&running, "acme", "tenant_cap");
     assert_eq!(running.snapshot()["sessions_by_tenant"]["acme"], 3);
     for session in &sessions {
-        assert_eq!(ok(&running, &["session", "show", session])["state"], "live");
+        assert_eq!(running.ok(&["session", "show", session])["state"], "live");
     }
 }
 
 #[test]
 fn a_recycled_host_drops_no_session_and_new_ones_get_another() {
     let running = Setup::new(&config(AGENCY)).start();
-    let old_session = admitted(&running, "acme", "wait");
+    let old_session = running.admitted("acme", "wait");
     let old = running.hosts_of("acme")[0]["host"].as_str().expect("a host").to_owned();
-    let shown = ok(&running, &["host", "recycle", &old]);
+    let shown = running.ok(&["host", "recycle", &old]);
     assert_eq!(shown["condemned"], "recycled", "{shown}");
-    let new_session = admitted(&running, "acme", "wait");
-    let host_of = |session: &str| ok(&running, &["session", "show", session])["row"]["host"].clone();
+    let new_session = running.admitted("acme", "wait");
+    let host_of = |session: &str| running.ok(&["session", "show", session])["row"]["host"].clone();
     assert_eq!(host_of(&old_session), *old);
     assert_ne!(host_of(&new_session), *old);
     assert!(running.cli(&["session", "end", &old_session]).status.success());
     assert_eq!(running.ended(&old_session)["status"], "cancelled");
     until("the old host is gone", || (running.hosts_of("acme").len() == 1).then_some(()));
-    assert_eq!(ok(&running, &["session", "show", &new_session])["state"], "live");
+    assert_eq!(running.ok(&["session", "show", &new_session])["state"], "live");
     assert_eq!(running.json(&["host", "recycle", "h77.1"]).1, 5);
 }
 
 #[test]
 fn killing_a_tenant_leaves_no_process_of_it_and_every_other_alone() {
     let running = Setup::new(&config(&format!("{AGENCY}[tenants.globex]\n"))).start();
-    let other = admitted(&running, "globex", "wait");
-    let own = admitted(&running, "acme", "wait");
+    let other = running.admitted("globex", "wait");
+    let own = running.admitted("acme", "wait");
     let pid = running.hosts_of("acme")[0]["pid"].as_u64().expect("a pid");
-    let killed = ok(&running, &["tenant", "kill", "acme"]);
+    let killed = running.ok(&["tenant", "kill", "acme"]);
     assert_eq!(killed["hosts"].as_array().map(Vec::len), Some(1), "{killed}");
     assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists());
     assert_eq!(running.ended(&own)["reason"], "operator_kill");
-    assert_eq!(ok(&running, &["session", "show", &other])["state"], "live");
+    assert_eq!(running.ok(&["session", "show", &other])["state"], "live");
 }
 
 #[test]
 fn a_broken_file_of_orders_is_named_and_nothing_is_served_without_them() {
     let mut running = Setup::new(&config(AGENCY)).start();
-    ok(&running, &["tenant", "suspend", "acme"]);
+    running.ok(&["tenant", "suspend", "acme"]);
     end(&mut running);
     let path = running.dir().join("state/standing-orders.json");
     let text = fs::read_to_string(&path).expect("orders");
@@ -251,7 +235,7 @@ fn shows_what_becomes_of_orders_without_room(running: &Running, session: &str, e
     let acme = tenant(running, "acme");
     assert_eq!((acme["status"].as_str(), acme["orders"][0]["lasting"].as_bool()), (Some("suspended"), Some(false)));
     rejected(running, "acme", "tenant_suspended");
-    assert_eq!(ok(running, &["session", "show", session])["state"], "live");
+    assert_eq!(running.ok(&["session", "show", session])["state"], "live");
 }
 
 #[test]
@@ -261,13 +245,13 @@ fn a_full_disk_refuses_a_change_and_a_suspension_holds_with_a_warning() {
         return;
     }
     let running = Setup::new(&config(AGENCY)).start();
-    let session = admitted(&running, "acme", "wait");
+    let session = running.admitted("acme", "wait");
     let state = running.dir().join("state");
     let full = NoRoom::over(&state);
     shows_what_becomes_of_orders_without_room(&running, &session, "No space left");
     drop(full);
     // There is room again: the next change stores what could not be.
-    let acme = ok(&running, &["tenant", "set", "acme", "--max-sessions", "1"]);
+    let acme = running.ok(&["tenant", "set", "acme", "--max-sessions", "1"]);
     let lasting = |it: &Value| it["lasting"].as_bool() == Some(true);
     assert!(acme["orders"].as_array().is_some_and(|all| all.len() == 2 && all.iter().all(lasting)), "{acme}");
 }
@@ -275,10 +259,10 @@ fn a_full_disk_refuses_a_change_and_a_suspension_holds_with_a_warning() {
 #[test]
 fn a_directory_that_cannot_be_written_is_no_worse_than_a_full_disk() {
     let running = Setup::new(&config(AGENCY)).run_by(User::Ordinary).start();
-    let session = admitted(&running, "acme", "wait");
+    let session = running.admitted("acme", "wait");
     let state = running.dir().join("state");
     fs::set_permissions(&state, fs::Permissions::from_mode(0o511)).expect("close it");
     shows_what_becomes_of_orders_without_room(&running, &session, "Permission denied");
     fs::set_permissions(&state, fs::Permissions::from_mode(0o711)).expect("open it");
-    ok(&running, &["tenant", "resume", "acme"]);
+    running.ok(&["tenant", "resume", "acme"]);
 }

@@ -3,11 +3,10 @@
 //! The collector here reads what arrives with OpenTelemetry's own types; it is no collector that anybody runs.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 
-use openrtc_tests::{Setup, until};
+use openrtc_tests::{Setup, collector, until};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::trace::v1::{Span, status::StatusCode};
@@ -23,16 +22,12 @@ struct Collector {
 
 impl Collector {
     fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = listener.local_addr().expect("its address").port();
         let spans = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&spans);
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let request = take(stream);
-                let resources = request.resource_spans.into_iter().flat_map(|it| it.scope_spans);
-                kept.lock().expect("the spans").extend(resources.flat_map(|it| it.spans));
-            }
+        let port = collector::start(move |body| {
+            let request = ExportTraceServiceRequest::decode(&*body).expect("OTLP");
+            let resources = request.resource_spans.into_iter().flat_map(|it| it.scope_spans);
+            kept.lock().expect("the spans").extend(resources.flat_map(|it| it.spans));
         });
         Self { port, spans }
     }
@@ -48,27 +43,6 @@ impl Collector {
         let of_it = spans.iter().filter(|span| span.trace_id == root.trace_id);
         of_it.map(|span| (span.name.clone(), span.clone())).collect()
     }
-}
-
-/// Reads one request and says yes.
-fn take(stream: TcpStream) -> ExportTraceServiceRequest {
-    let mut reader = BufReader::new(stream);
-    let (mut length, mut line) = (0, String::new());
-    let mut first = String::new();
-    reader.read_line(&mut first).expect("a request");
-    assert!(first.starts_with("POST /v1/traces HTTP/1.1"), "{first}");
-    while reader.read_line(&mut line).expect("a header") > 2 {
-        let lower = line.to_ascii_lowercase();
-        if let Some(value) = lower.strip_prefix("content-length:") {
-            length = value.trim().parse().expect("a length");
-        }
-        line.clear();
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).expect("a body");
-    let answer = "HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 0\r\n\r\n";
-    reader.get_mut().write_all(answer.as_bytes()).expect("answer");
-    ExportTraceServiceRequest::decode(&*body).expect("OTLP")
 }
 
 fn text(attributes: &[KeyValue], key: &str) -> String {

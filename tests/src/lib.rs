@@ -2,6 +2,7 @@
 //!
 //! Owns: building the product once, a directory per test, waiting on conditions. Never: reaches into the product.
 
+pub mod collector;
 pub mod http;
 pub mod livekit_server;
 pub mod node;

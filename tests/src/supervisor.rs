@@ -224,6 +224,24 @@ impl Running {
         (value, output.status.code().unwrap_or(-1))
     }
 
+    /// Asks something that must work; gives the answer.
+    #[track_caller]
+    pub fn ok(&self, arguments: &[&str]) -> Value {
+        let (answer, code) = self.json(arguments);
+        assert_eq!(code, 0, "{arguments:?}: {answer}");
+        answer
+    }
+
+    /// Places a session that must be admitted, and waits until it runs; gives its id.
+    #[track_caller]
+    pub fn admitted(&self, tenant: &str, agent: &str) -> String {
+        let (answer, code) = self.dispatch(tenant, agent, &[]);
+        assert_eq!(code, 0, "{answer}");
+        let session = answer["admitted"]["session"].as_str().expect("a session").to_owned();
+        self.live(&session);
+        session
+    }
+
     /// Places a session; gives the answer's object and the exit code.
     #[track_caller]
     pub fn dispatch(&self, tenant: &str, agent: &str, more: &[&str]) -> (Value, i32) {

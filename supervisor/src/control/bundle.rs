@@ -31,9 +31,7 @@ pub(super) async fn show(
     let (rejections, _) = world.handle.inspect(move |policy| policy.answered(&asked)).await?;
     let (audit, audit_fault) = audit(&world, &id).await;
     let facts = Facts::gather(&world).await?;
-    let Some(tenant) = tenant::tenants(&facts, Some(&id)).pop() else {
-        return Err(Refusal::not_found(format!("tenant {id}: forgotten; it has no sessions")));
-    };
+    let tenant = tenant::one(&facts, &id)?;
     let ended: Vec<_> = facts.ended.iter().rev().filter(|entry| entry.conclusion.plan.tenant == id).collect();
     let sessions = session::rows(&facts, Some(&id));
     let lines = world.recent.of(&id).iter().filter_map(|line| serde_json::from_str(line).ok()).collect();

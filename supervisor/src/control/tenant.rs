@@ -109,15 +109,19 @@ pub(super) fn tenants(facts: &Facts, only: Option<&TenantId>) -> Vec<Tenant> {
     wanted.map(|view| tenant(view, all.get(view.tenant.as_str()).unwrap_or(&none), &facts.orders)).collect()
 }
 
+/// One tenant that was known a moment ago: only one without sessions is ever forgotten.
+pub(super) fn one(facts: &Facts, id: &TenantId) -> Result<Tenant, Refusal> {
+    let forgotten = || Refusal::not_found(format!("tenant {id}: forgotten; it has no sessions"));
+    tenants(facts, Some(id)).pop().ok_or_else(forgotten)
+}
+
 pub(super) async fn list(State(world): State<World>) -> Result<Json<Vec<Tenant>>, Refusal> {
     Ok(Json(tenants(&Facts::gather(&world).await?, None)))
 }
 
 pub(super) async fn show(State(world): State<World>, Named(id): Named<TenantId>) -> Result<Json<Tenant>, Refusal> {
     world.known(&id).await?;
-    // It was known a moment ago, and only a tenant without sessions is ever forgotten.
-    let shown = tenants(&Facts::gather(&world).await?, Some(&id)).pop();
-    shown.map(Json).ok_or_else(|| Refusal::not_found(format!("tenant {id}: forgotten; it has no sessions")))
+    one(&Facts::gather(&world).await?, &id).map(Json)
 }
 
 async fn ordered(

@@ -69,9 +69,7 @@ pub(super) async fn health(world: &World, id: &TenantId) -> Result<TenantHealth,
         })
         .await?;
     let facts = Facts::gather(world).await?;
-    let Some(tenant) = tenant::tenants(&facts, Some(id)).pop() else {
-        return Err(Refusal::not_found(format!("tenant {id}: forgotten; it has no sessions")));
-    };
+    let tenant = tenant::one(&facts, id)?;
     let memory_warn_pct = world.config().map_or(100, |config| config.default_wall().memory_warn_pct);
     let patient = Patient {
         tenant,
