@@ -160,6 +160,25 @@ fn a_recycled_host_drops_no_session_and_new_ones_get_another() {
 }
 
 #[test]
+fn a_host_that_served_its_number_ends_with_its_last_session_and_a_fresh_one_takes_the_next() {
+    let text = config(AGENCY).replace("[supervisor]", "[supervisor]\nrecycle_after_sessions = 2");
+    let running = Setup::new(&text).start();
+    let host_of = |session: &str| running.ok(&["session", "show", session])["row"]["host"].clone();
+    let [first, second, third] = [(); 3].map(|()| running.admitted("acme", "wait"));
+    let old = host_of(&first);
+    assert_eq!(host_of(&second), old);
+    assert_ne!(host_of(&third), old);
+    assert!(running.cli(&["session", "end", &first]).status.success());
+    running.ended(&first);
+    assert_eq!(running.ok(&["session", "show", &second])["state"], "live");
+    assert_eq!(running.hosts_of("acme").len(), 2);
+    assert!(running.cli(&["session", "end", &second]).status.success());
+    until("the old host is gone", || (running.hosts_of("acme").len() == 1).then_some(()));
+    assert_eq!(running.ok(&["session", "show", &third])["state"], "live");
+    assert_eq!(running.hosts_of("acme")[0]["host"], host_of(&third));
+}
+
+#[test]
 fn killing_a_tenant_leaves_no_process_of_it_and_every_other_alone() {
     let running = Setup::new(&config(&format!("{AGENCY}[tenants.globex]\n"))).start();
     let other = running.admitted("globex", "wait");

@@ -74,7 +74,7 @@ pub(crate) fn rules(rng: &mut Rng) -> Rules {
         let cap = rng.u32(2..15);
         (name(agent), AgentRules { runtime: runtime.clone(), max_sessions: maybe(rng, cap) })
     });
-    let (per_host, longest) = (rng.u32(1..5), rng.u64(1_000..60_000));
+    let (per_host, served, longest) = (rng.u32(1..5), rng.u32(1..12), rng.u64(1_000..60_000));
     let tenants: BTreeMap<_, _> =
         TENANTS.map(|id| (TenantId::parse(id).expect("a tenant id"), tenant(rng))).into_iter().collect();
     let default_cap = rng.u32(1..6);
@@ -111,6 +111,7 @@ pub(crate) fn rules(rng: &mut Rng) -> Rules {
             runtime,
             RuntimeRules {
                 max_sessions_per_host: maybe(rng, per_host),
+                recycle_after_sessions: maybe(rng, served),
                 session_ms_max: if rng.u8(..3) == 0 { Some(longest) } else { None },
             },
         )]),

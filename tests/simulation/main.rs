@@ -68,7 +68,7 @@ fn seeds() -> Vec<u64> {
 }
 
 /// What must have happened at least once. The fixed seed sees to it that it does.
-const WORTH_SEEING: [&str; 32] = [
+const WORTH_SEEING: [&str; 33] = [
     "BreakerOpened",
     "BreakerProbing",
     "DrainHost",
@@ -83,6 +83,7 @@ const WORTH_SEEING: [&str; 32] = [
     "condemned draining",
     "condemned idle",
     "condemned memory",
+    "condemned served",
     "condemned session_over",
     "condemned session_stuck",
     "condemned unresponsive",

@@ -8,7 +8,7 @@ use crate::admission::Admission;
 use crate::bounds::RESERVATION_TTL_MS;
 use crate::dispatch::Dispatch;
 use crate::effect::{Admitted, Answer, Effect, Notice, SessionPlan};
-use crate::hosts;
+use crate::hosts::{self, Cause};
 use crate::outcome::End;
 use crate::policy::Policy;
 use crate::sessions::{Session, State};
@@ -46,6 +46,10 @@ impl Policy {
         let Dispatch { room, job_id, job_metadata, room_metadata, .. } = dispatch;
         let plan = SessionPlan { session, tenant, agent, runtime, room, job_id, metadata, job_metadata, room_metadata };
         self.sessions.insert(Session { plan, host, state, admitted_at: self.now, epoch, place });
+        // Not before the session is known: one that is yet to be started keeps its host from being told to drain.
+        if self.has_served(host) {
+            self.condemn(host, Cause::Served, out);
+        }
         self.tend(host, out);
         self.start_if_ready(session, out);
     }

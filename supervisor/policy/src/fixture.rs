@@ -88,7 +88,7 @@ pub(crate) fn rules() -> Rules {
         agents: BTreeMap::from([(agent("support"), command.clone()), (agent("sales"), command)]),
         runtimes: BTreeMap::from([(
             runtime("command"),
-            RuntimeRules { max_sessions_per_host: None, session_ms_max: None },
+            RuntimeRules { max_sessions_per_host: None, recycle_after_sessions: None, session_ms_max: None },
         )]),
     }
 }

@@ -49,6 +49,8 @@ pub(crate) enum Cause {
     SessionOver,
     /// An operator wants another in its place.
     Recycled,
+    /// It was given as many sessions as one host is to serve in its life.
+    Served,
     /// One of its sessions does not end when asked.
     SessionStuck,
     /// It said goodbye.
@@ -65,6 +67,7 @@ impl Cause {
             Self::Idle => "idle",
             Self::SessionOver => "session_over",
             Self::Recycled => "recycled",
+            Self::Served => "served",
             Self::SessionStuck => "session_stuck",
             Self::Leaving => "leaving",
         }
@@ -73,7 +76,9 @@ impl Cause {
     /// Whether it never passes, so that the host may be told to drain.
     fn is_final(self) -> bool {
         match self {
-            Self::Draining | Self::Idle | Self::SessionOver | Self::Recycled | Self::SessionStuck => true,
+            Self::Draining | Self::Idle | Self::SessionOver | Self::Recycled | Self::Served | Self::SessionStuck => {
+                true
+            }
             Self::Memory | Self::Unresponsive | Self::Leaving => false,
         }
     }
@@ -84,7 +89,9 @@ impl Cause {
         match self {
             Self::Memory => true,
             Self::Unresponsive | Self::Leaving => false,
-            Self::Draining | Self::Idle | Self::SessionOver | Self::Recycled | Self::SessionStuck => self.is_final(),
+            Self::Draining | Self::Idle | Self::SessionOver | Self::Recycled | Self::Served | Self::SessionStuck => {
+                self.is_final()
+            }
         }
     }
 }
@@ -111,6 +118,8 @@ pub(crate) struct Host {
     pub(crate) state: State,
     /// Sessions placed on it.
     pub(crate) sessions: BTreeSet<SessionId>,
+    /// How many were ever placed on it.
+    pub(crate) served: u32,
     /// What condemns it.
     pub(crate) causes: BTreeSet<Cause>,
     /// Which attempt to bring it up this is, from 1.
@@ -262,6 +271,7 @@ impl Hosts {
             plan: HostPlan { host: id, tenant, runtime, scope },
             state: State::Queued,
             sessions: BTreeSet::new(),
+            served: 0,
             causes: BTreeSet::new(),
             attempt,
             last_used: now,

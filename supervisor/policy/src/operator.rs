@@ -133,6 +133,24 @@ mod tests {
     }
 
     #[test]
+    fn a_host_that_served_its_number_keeps_its_sessions_and_ends_with_the_last() {
+        let mut rules = rules();
+        rules.runtimes.get_mut(&crate::fixture::runtime("command")).unwrap().recycle_after_sessions = Some(2);
+        let mut world = World::new(rules);
+        let (first, old) = world.run("acme");
+        world.end(old, first, EndStatus::Success);
+        let (second, same) = world.run("acme");
+        assert_eq!(same, old);
+        assert_eq!(world.asked(&Effect::DrainHost(old)), 1);
+        let (_, new) = world.run("acme");
+        assert_ne!(new, old);
+        assert_eq!(world.asked(&Effect::Terminate(old, Intent::Drained)), 0);
+        world.end(old, second, EndStatus::Success);
+        assert_eq!(world.asked(&Effect::Terminate(old, Intent::Drained)), 1);
+        assert_eq!(world.conclusions()[1].outcome.reason, Reason::Completed);
+    }
+
+    #[test]
     fn killing_a_tenant_kills_every_host_of_it_and_none_of_another() {
         let mut rules = rules();
         rules.max_concurrent_spawns = 2;

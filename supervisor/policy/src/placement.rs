@@ -66,9 +66,17 @@ impl Policy {
         };
         if let Some(host) = self.hosts.get_mut(id) {
             host.sessions.insert(session);
+            host.served += 1;
             host.last_used = self.now;
         }
         id
+    }
+
+    /// Whether this was the last session that a tenant's host is to serve.
+    pub(crate) fn has_served(&self, id: HostId) -> bool {
+        let Some(host) = self.hosts.get(id).filter(|host| host.plan.scope == HostScope::Tenant) else { return false };
+        let rules = self.rules.runtimes.get(&host.plan.runtime);
+        rules.and_then(|rules| rules.recycle_after_sessions).is_some_and(|max| host.served >= max)
     }
 
     /// Makes a host and queues it; one made while its tenant drains is to end with its sessions.

@@ -96,6 +96,8 @@ pub struct AgentRules {
 pub struct RuntimeRules {
     /// Sessions that one host of it may carry; above it the tenant gets another host. `None` is any number.
     pub max_sessions_per_host: Option<u32>,
+    /// Sessions that one host of it serves in its life; the next goes to a fresh one. `None` is any number.
+    pub recycle_after_sessions: Option<u32>,
     /// Longest session, in milliseconds; `None` is none.
     pub session_ms_max: Option<u64>,
 }

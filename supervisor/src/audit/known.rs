@@ -32,7 +32,7 @@ const OF_TENANT: [&str; 9] = [
 /// Of a tenant, but no limit.
 const NO_LIMIT: [&str; 4] = ["status", "fallback_keys", "api_keys", "tenant_config"];
 /// Below `[supervisor]`.
-const OF_SUPERVISOR: [&str; 10] = [
+const OF_SUPERVISOR: [&str; 11] = [
     "host_scope",
     "max_concurrent_sessions",
     "default_max_sessions",
@@ -42,6 +42,7 @@ const OF_SUPERVISOR: [&str; 10] = [
     "max_hosts",
     "max_unregistered_hosts",
     "max_sessions_per_host",
+    "recycle_after_sessions",
     "shared_keys",
 ];
 

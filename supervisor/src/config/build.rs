@@ -209,12 +209,13 @@ fn rules(
     agents: &[Agent],
     tenants: BTreeMap<TenantId, TenantRules>,
 ) -> Option<Rules> {
-    let per_host = |runtime: &Runtime| {
-        let python = runtime.python().map(|_| Limit::At(python::MAX_SESSIONS_PER_HOST));
-        file.max_sessions_per_host.or(python)?.number().map(|sessions| sessions as u32)
+    let or_for_python = |limit: Option<Limit>, runtime: &Runtime, sessions: u64| {
+        let python = runtime.python().map(|_| Limit::At(sessions));
+        limit.or(python)?.number().map(|sessions| sessions as u32)
     };
     let runtime_rules = |runtime: &Runtime| RuntimeRules {
-        max_sessions_per_host: per_host(runtime),
+        max_sessions_per_host: or_for_python(file.max_sessions_per_host, runtime, python::MAX_SESSIONS_PER_HOST),
+        recycle_after_sessions: or_for_python(file.recycle_after_sessions, runtime, python::RECYCLE_AFTER_SESSIONS),
         session_ms_max: runtime.wall.over(parts.wall).session_ms_max(),
     };
     Some(Rules {

@@ -182,7 +182,11 @@ fn rules() -> Rules {
         ]
         .into(),
         agents: [(support, AgentRules { runtime: command.clone(), max_sessions: Some(7) })].into(),
-        runtimes: [(command, RuntimeRules { max_sessions_per_host: None, session_ms_max: None })].into(),
+        runtimes: [(
+            command,
+            RuntimeRules { max_sessions_per_host: None, recycle_after_sessions: None, session_ms_max: None },
+        )]
+        .into(),
     }
 }
 

@@ -10,7 +10,7 @@ mod walls;
 
 use openrtc_ipc::TenantId;
 use openrtc_policy::rules::{
-    BreakerRules, Fallback, HostScope, MissingTenant, Rules, TenantRules, TenantStatus, UnknownTenant,
+    BreakerRules, Fallback, HostScope, MissingTenant, Rules, RuntimeRules, TenantRules, TenantStatus, UnknownTenant,
 };
 use serde_json::Value as Json;
 use toml::{Table, Value};
@@ -95,10 +95,14 @@ impl Config {
         put(&mut table, "max_hosts", rules.max_hosts);
         put(&mut table, "max_unregistered_hosts", rules.max_unregistered_hosts);
         // Where it differs between runtimes, none was written.
-        let mut per_host = rules.runtimes.values().map(|runtime| runtime.max_sessions_per_host);
-        if let Some(first) = per_host.next().filter(|first| per_host.all(|other| other == *first)) {
-            put(&mut table, "max_sessions_per_host", or_off(first));
-        }
+        let mut of_runtimes = |key, limit: fn(&RuntimeRules) -> Option<u32>| {
+            let mut limits = rules.runtimes.values().map(limit);
+            if let Some(first) = limits.next().filter(|first| limits.all(|other| other == *first)) {
+                put(&mut table, key, or_off(first));
+            }
+        };
+        of_runtimes("max_sessions_per_host", |runtime| runtime.max_sessions_per_host);
+        of_runtimes("recycle_after_sessions", |runtime| runtime.recycle_after_sessions);
         put(&mut table, "accept_only_registered_rooms", rules.accept_only_registered_rooms);
         put(&mut table, "deployment_version", own.deployment_version.clone().unwrap_or_default());
         put(&mut table, "worker_id", own.worker_id.as_str());
