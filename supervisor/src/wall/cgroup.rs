@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use openrtc_ipc::HostId;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::sys::proc;
@@ -106,6 +107,16 @@ pub(super) trait Group: Debug + Send {
     fn kill_all(&self) -> bool;
     /// Removes it; waits, within two seconds, while the kernel calls it busy.
     fn remove(self: Box<Self>) -> Result<(), CgroupError>;
+}
+
+/// A host's group, by whose host it is: groups of several supervisors lie beside each other.
+pub(super) fn group_name(owner: &str, host: HostId) -> String {
+    format!("{owner}.{host}")
+}
+
+/// How a line of `/proc/PID/cgroup` ends for members of a group.
+pub(super) fn marker_of(group: &Path) -> String {
+    format!("/{}", group.file_name().unwrap_or_default().to_string_lossy())
 }
 
 /// A control directory.

@@ -9,16 +9,18 @@ use std::path::{Path, PathBuf};
 use openrtc_ipc::HostId;
 
 use super::cgroup::{
-    CPU_PERIOD_MICROS, CgroupError, Controllers, Directory, Group, GroupLimits, Throttled, field_of, kill_one_by_one,
-    number_of,
+    CPU_PERIOD_MICROS, CgroupError, Controllers, Directory, Group, GroupLimits, Throttled, field_of, group_name,
+    kill_one_by_one, marker_of, number_of,
 };
 
 /// The kernel charges this much ahead (64 pages), so that a full group's mark may lie so far below its limit.
 const CHARGE_BATCH_BYTES: u64 = 64 * 4096;
 
-/// The supervisor's own directory in each hierarchy; hosts' groups are made in it.
+/// The directory in each hierarchy in which hosts' groups are made, beside each other.
 #[derive(Debug, Clone, Default)]
 pub(super) struct PlaceV1 {
+    /// What their names begin with, in every hierarchy.
+    pub(super) owner: String,
     /// Memory.
     pub(super) memory: Option<PathBuf>,
     /// Weight and quota.
@@ -41,9 +43,9 @@ impl PlaceV1 {
 
     /// Makes a group for one host generation.
     pub(super) fn create(&self, host: HostId) -> Result<GroupV1, CgroupError> {
-        let name = host.to_string();
-        let make = |base: &Option<PathBuf>| -> Result<Option<Directory>, CgroupError> {
-            base.as_ref().map(|base| Directory::create(base.join(&name))).transpose()
+        let name = group_name(&self.owner, host);
+        let make = |parent: &Option<PathBuf>| -> Result<Option<Directory>, CgroupError> {
+            parent.as_ref().map(|parent| Directory::create(parent.join(&name))).transpose()
         };
         let mut group = GroupV1::default();
         let made = (|| {
@@ -58,20 +60,9 @@ impl PlaceV1 {
             let _ = Box::new(group).remove();
             return Err(error);
         }
-        group.open(self.marker(&name));
+        group.open(format!("/{name}"));
         Ok(group)
     }
-
-    fn marker(&self, name: &str) -> String {
-        let base = [&self.pids, &self.memory, &self.cpu, &self.cpuacct].into_iter().flatten().next();
-        let base = base.and_then(|base| base.file_name()).unwrap_or_default();
-        format!("/{}/{name}", base.to_string_lossy())
-    }
-}
-
-/// v1's word for a weight, of which 100 is ordinary; the kernel takes none below 2.
-pub(super) fn shares(weight: u32) -> u64 {
-    (u64::from(weight) * 1024 / 100).max(2)
 }
 
 /// One host's directories.
@@ -141,7 +132,9 @@ impl GroupV1 {
     }
 
     fn limit_cpu(&self, directory: &Directory, limits: &GroupLimits) -> Result<(), CgroupError> {
-        directory.write("cpu.shares", &shares(limits.cpu_weight).to_string())?;
+        // v1 calls 1024 what is 100 elsewhere, and takes none below 2.
+        let shares = u64::from(limits.cpu_weight) * 1024 / 100;
+        directory.write("cpu.shares", &shares.max(2).to_string())?;
         let Some(pct) = limits.cpu_pct else { return Ok(()) };
         let quota = u64::from(pct) * CPU_PERIOD_MICROS / 100;
         directory.write("cpu.cfs_period_us", &CPU_PERIOD_MICROS.to_string())?;
@@ -245,10 +238,6 @@ impl Group for GroupV1 {
 pub(super) fn sweep(group: &Path) -> Result<(), CgroupError> {
     let directory = Directory(group.to_owned());
     let _ = directory.write_if_there("pids.max", "0");
-    let marker = match (group.parent().and_then(Path::file_name), group.file_name()) {
-        (Some(base), Some(name)) => format!("/{}/{}", base.to_string_lossy(), name.to_string_lossy()),
-        _ => return Ok(()),
-    };
-    kill_one_by_one(&group.join("cgroup.procs"), &marker);
+    kill_one_by_one(&group.join("cgroup.procs"), &marker_of(group));
     directory.remove()
 }

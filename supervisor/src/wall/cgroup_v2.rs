@@ -12,15 +12,17 @@ use nix::poll::PollFlags;
 use openrtc_ipc::HostId;
 
 use super::cgroup::{
-    CPU_PERIOD_MICROS, CgroupError, Controllers, Directory, Group, GroupLimits, Throttled, field_of, kill_deadline,
-    kill_one_by_one, number_of, wait_for,
+    CPU_PERIOD_MICROS, CgroupError, Controllers, Directory, Group, GroupLimits, Throttled, field_of, group_name,
+    kill_deadline, kill_one_by_one, marker_of, number_of, wait_for,
 };
 
-/// The supervisor's own directory; hosts' groups are made in it.
+/// The directory in which hosts' groups are made, beside each other.
 #[derive(Debug, Clone)]
 pub(super) struct PlaceV2 {
     /// It.
-    pub(super) base: PathBuf,
+    pub(super) parent: PathBuf,
+    /// What their names begin with.
+    pub(super) owner: String,
     /// What is enabled for groups in it.
     pub(super) controllers: Controllers,
 }
@@ -28,7 +30,7 @@ pub(super) struct PlaceV2 {
 impl PlaceV2 {
     /// Makes a group for one host generation.
     pub(super) fn create(&self, host: HostId) -> Result<GroupV2, CgroupError> {
-        Ok(GroupV2::open(Directory::create(self.base.join(host.to_string()))?, self.controllers))
+        Ok(GroupV2::open(Directory::create(self.parent.join(group_name(&self.owner, host)))?, self.controllers))
     }
 }
 
@@ -51,10 +53,8 @@ pub(super) struct GroupV2 {
 impl GroupV2 {
     /// Opens the files of a directory that was just made.
     pub(super) fn open(directory: Directory, controllers: Controllers) -> Self {
-        let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let base = directory.0.parent().map(name).unwrap_or_default();
         Self {
-            marker: format!("/{base}/{}", name(&directory.0)),
+            marker: marker_of(&directory.0),
             // Its own counters, where the kernel keeps them apart from those of groups below (5.2).
             memory_events: directory.open("memory.events.local").or_else(|| directory.open("memory.events")),
             memory_peak: directory.open("memory.peak"),
@@ -208,7 +208,7 @@ mod tests {
     /// A directory with files as the kernel would make them.
     fn fake() -> (tempfile::TempDir, GroupV2) {
         let root = tempfile::tempdir().unwrap();
-        let path = root.path().join("ort-1-2/h3.1");
+        let path = root.path().join("ort-1-2.h3.1");
         fs::create_dir_all(&path).unwrap();
         let files = [
             ("memory.max", "max"),
@@ -274,22 +274,20 @@ mod tests {
         assert_eq!(group.usage(), Some(4000), "file cache that can be had back does not count");
         assert_eq!((group.peak(), group.cpu_micros(), group.pids()), (Some(777), Some(42), Some(5)));
         assert_eq!((group.pids_hit(), group.throttled()), (7, Throttled { periods: 3, micros: 12 }));
-        assert!(group.holds("0::/a/ort-1-2/h3.1\n"));
-        assert!(!group.holds("0::/a/ort-1-2/h3.10\n") && !group.holds("0::/a/h3.1\n"));
+        assert!(group.holds("0::/a/ort-1-2.h3.1\n"));
+        assert!(!group.holds("0::/a/ort-1-2.h3.10\n") && !group.holds("0::/a/h3.1\n"));
     }
 
     /// A group on this machine's own v2 hierarchy, which needs no controller to kill.
     fn real(name: &str) -> Option<GroupV2> {
         let mount = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"];
         let mount = mount.iter().map(Path::new).find(|mount| mount.join("cgroup.procs").exists())?;
-        let base = mount.join(format!("ort-test-{}-{name}", std::process::id()));
-        fs::create_dir(&base).ok()?;
-        PlaceV2 { base, controllers: NONE }.create(HostId { index: 1, generation: 1 }).ok()
+        let owner = format!("ort-test-{}-{name}", std::process::id());
+        PlaceV2 { parent: mount.to_owned(), owner, controllers: NONE }.create(HostId { index: 1, generation: 1 }).ok()
     }
 
     fn dies_whole(name: &str, kill: impl Fn(&GroupV2) -> bool) {
         let Some(group) = real(name) else { return println!("SKIP: no cgroup v2 that we may write") };
-        let base = group.directory.0.parent().unwrap().to_owned();
         let mut command = Command::new("sh");
         command.args(["-c", "read line; exec sh -c \"$line\""]).stdin(std::process::Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -307,7 +305,6 @@ mod tests {
         assert!(group.empty());
         child.wait().unwrap();
         Box::new(group).remove().unwrap();
-        fs::remove_dir(base).unwrap();
     }
 
     #[test]

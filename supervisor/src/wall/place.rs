@@ -1,13 +1,17 @@
 //! Where hosts' cgroups are made on this machine, or why nowhere.
 //!
-//! Owns: finding the hierarchies, the supervisor's own directory in them, and sweeping those of dead supervisors.
-//! Never: touches a directory that a living supervisor holds locked.
+//! Owns: finding the hierarchies, the names of groups in them, and sweeping those of dead supervisors. Never: touches
+//! what a living supervisor holds locked.
 //!
 //! ```text
-//! v2   <own cgroup>/ort-<pid>-<start>.self    we, and whoever shared our cgroup (no internal processes, C-15)
-//!      <own cgroup>/ort-<pid>-<start>/h3.1    one host generation
-//! v1   <own cgroup in each hierarchy>/ort-<pid>-<start>/h3.1
+//! v2   <own cgroup>/ort-<pid>-<start>         empty: locked while we live
+//!      <own cgroup>/ort-<pid>-<start>.self    we, and whoever shared our cgroup (no internal processes, C-15)
+//!      <own cgroup>/ort-<pid>-<start>.h3.1    one host generation
+//! v1   <own cgroup in each hierarchy>/ort-<pid>-<start>, and .h3.1 beside it
 //! ```
+//!
+//! Hosts lie beside each other and beside the machine's other programs, not in a group of their own: a group is
+//! scheduled as one, so that none would have a share that is its own (docs/decisions/0026-flat-cgroups.md).
 
 use std::fs::File;
 use std::io;
@@ -22,13 +26,6 @@ use super::cgroup_v2::{self, PlaceV2};
 use super::hierarchy::Hierarchies;
 use crate::config::wall::{CgroupMode, CgroupSettings};
 use crate::sys::proc;
-
-/// What all hosts together weigh on the CPU beside the rest of the machine, where an ordinary group weighs 100.
-///
-/// They are in one group, and a group is scheduled as one. With the ordinary weight a host that spins spends the share
-/// of all, and its siblings wait behind every other program of the machine: beside two busy ones on two cores their p99
-/// was 17–21 ms, and 2–3 ms with this weight.
-const HOSTS_CPU_WEIGHT: u32 = 1_000;
 
 /// Whether detection may change the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +47,7 @@ pub(super) enum Place {
     Absent(String),
 }
 
-/// One of our directories, locked while we live, and removed with us as far as it is empty.
+/// One of our directories, locked while we live, and removed with us unless we are in it ourselves.
 #[derive(Debug)]
 pub(super) struct Held {
     path: PathBuf,
@@ -67,7 +64,7 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // Not empty: hosts outlive us for a moment, or we are in it ourselves. The next start sweeps it.
+        // Ours while we are in it; the next start sweeps it.
         let _ = std::fs::remove_dir(&self.path);
     }
 }
@@ -124,12 +121,12 @@ fn own_name() -> String {
     format!("ort-{}-{start}", std::process::id())
 }
 
-/// A name nobody else in this process has: tests make more than one.
-fn free_name(parent: &Path) -> String {
+/// A name nobody else in this process has in any of these: tests make more than one.
+fn free_name(parents: &[&PathBuf]) -> String {
     let name = own_name();
     (0_u32..)
         .map(|nth| if nth == 0 { name.clone() } else { format!("{name}-{nth}") })
-        .find(|name| !parent.join(name).exists())
+        .find(|name| !parents.iter().any(|parent| parent.join(name).exists()))
         .unwrap_or(name)
 }
 
@@ -155,33 +152,20 @@ fn find_v1(hierarchies: &Hierarchies, _named: bool, touch: Touch) -> Result<Plac
             None => "cgroup v1: no hierarchy is mounted".into(),
         });
     }
+    // Controllers that share a hierarchy share a directory.
+    let mut distinct: Vec<&PathBuf> = parents.iter().flatten().collect();
+    distinct.dedup();
+    let owner = free_name(&distinct);
     let mut held = Vec::new();
-    let mut base = |parent: &Option<PathBuf>, made: &[Option<PathBuf>]| -> Result<Option<PathBuf>, CgroupError> {
-        let Some(parent) = parent else { return Ok(None) };
-        if touch == Touch::Look {
-            return Ok(Some(parent.clone()));
+    if touch == Touch::Prepare {
+        for parent in distinct {
+            sweep_dead(parent, &cgroup_v1::sweep);
+            let made = Held::make(parent.join(&owner));
+            held.push(made.map_err(|error| format!("cgroup v1: {error}: {}", error.source))?);
         }
-        if let Some(same) = made.iter().flatten().find(|base| base.parent() == Some(parent)) {
-            return Ok(Some(same.clone()));
-        }
-        sweep_dead(parent, &cgroup_v1::sweep);
-        let made = Held::make(parent.join(free_name(parent)))?;
-        let path = made.path.clone();
-        held.push(made);
-        Ok(Some(path))
-    };
-    let mut made: Vec<Option<PathBuf>> = Vec::new();
-    for parent in &parents {
-        let path = base(parent, &made).map_err(|error| format!("cgroup v1: {error}: {}", error.source))?;
-        made.push(path);
     }
-    let mut made = made.into_iter();
-    let mut next = || made.next().flatten();
-    let place = PlaceV1 { memory: next(), cpu: next(), cpuacct: next(), pids: next() };
-    if let (Touch::Prepare, Some(cpu)) = (touch, &place.cpu) {
-        weigh(cpu, "cpu.shares", cgroup_v1::shares(HOSTS_CPU_WEIGHT));
-    }
-    Ok(Place::V1 { place, _held: held })
+    let [memory, cpu, cpuacct, pids] = parents;
+    Ok(Place::V1 { place: PlaceV1 { owner, memory, cpu, cpuacct, pids }, _held: held })
 }
 
 fn find_v2(hierarchies: &Hierarchies, named: bool, touch: Touch) -> Result<Place, String> {
@@ -196,7 +180,8 @@ fn find_v2(hierarchies: &Hierarchies, named: bool, touch: Touch) -> Result<Place
         return Err(format!("cgroup v2: not writable: {}", own.display()));
     }
     if touch == Touch::Look {
-        return Ok(Place::V2 { place: PlaceV2 { base: own.clone(), controllers }, _held: Vec::new() });
+        let place = PlaceV2 { parent: own.clone(), owner: own_name(), controllers };
+        return Ok(Place::V2 { place, _held: Vec::new() });
     }
     sweep_dead(own, &cgroup_v2::sweep);
     prepare_v2(own, controllers, named).map_err(|error| format!("cgroup v2: {error}: {}", error.source))
@@ -213,35 +198,23 @@ fn enabling(controllers: Controllers) -> String {
 
 fn prepare_v2(own: &Path, controllers: Controllers, named: bool) -> Result<Place, CgroupError> {
     let parent = Directory(own.to_owned());
-    let name = free_name(own);
-    let mut held = Vec::new();
+    let owner = free_name(&[&parent.0]);
+    let mut held = vec![Held::make(own.join(&owner))?];
     // The root of the hierarchy has no `cgroup.type` and may hold processes beside groups.
     let occupied = own.join("cgroup.type").exists() && !parent.read("cgroup.procs")?.trim().is_empty();
     if occupied && !named {
-        held.push(Held::make(own.join(format!("{name}.self")))?);
-        move_all(&parent, &held[0].path)?;
+        let moved = Held::make(own.join(format!("{owner}.self")))?;
+        move_all(&parent, &moved.path)?;
+        held.push(moved);
     }
     if let Err(error) = parent.write("cgroup.subtree_control", &enabling(controllers)) {
-        if let Some(moved) = held.first() {
+        if let Some(moved) = held.get(1) {
             // Back to where we were; if even that fails, the first error says more.
             let _ = move_all(&Directory(moved.path.clone()), own);
         }
         return Err(error);
     }
-    held.push(Held::make(own.join(&name))?);
-    let base = held[held.len() - 1].path.clone();
-    Directory(base.clone()).write("cgroup.subtree_control", &enabling(controllers))?;
-    if controllers.cpu {
-        weigh(&base, "cpu.weight", HOSTS_CPU_WEIGHT.into());
-    }
-    Ok(Place::V2 { place: PlaceV2 { base, controllers }, _held: held })
-}
-
-/// Gives the group of all hosts its weight; without it they still stand behind their own walls.
-fn weigh(base: &Path, file: &str, weight: u64) {
-    if let Err(error) = Directory(base.to_owned()).write(file, &weight.to_string()) {
-        tracing::warn!(%error, cause = %error.source, "hosts weigh no more on the CPU than one program");
-    }
+    Ok(Place::V2 { place: PlaceV2 { parent: parent.0, owner, controllers }, _held: held })
 }
 
 /// Moves every process of one group into another; new ones may be born meanwhile, so it looks again.
@@ -265,34 +238,49 @@ fn move_all(from: &Directory, to: &Path) -> Result<(), CgroupError> {
 /// Removes what supervisors left behind that are dead: nobody holds the lock, and no process has that pid and start.
 fn sweep_dead(parent: &Path, sweep: &dyn Fn(&Path) -> Result<(), CgroupError>) {
     let Ok(entries) = std::fs::read_dir(parent) else { return };
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        let Some(owner) = name.to_str().and_then(owner_of) else { continue };
-        let alive = proc::key(owner.pid).is_ok_and(|found| found == owner);
-        let path = entry.path();
-        let Ok(_lock) = lock(&path) else { continue };
-        if alive {
-            continue;
-        }
-        let groups = std::fs::read_dir(&path).into_iter().flatten().flatten();
-        let hosts = groups.filter(|group| group.file_type().is_ok_and(|kind| kind.is_dir()));
-        for host in hosts {
-            if let Err(error) = sweep(&host.path()) {
-                tracing::warn!(path = %host.path().display(), %error, "a dead supervisor's cgroup stays");
+    let entries: Vec<_> = entries.flatten().collect();
+    for entry in &entries {
+        let (name, path) = (entry.file_name(), entry.path());
+        let Some(left) = name.to_str().and_then(Left::of) else { continue };
+        let alive = proc::key(left.owner.pid).is_ok_and(|found| found == left.owner);
+        let locked = match lock(&parent.join(left.locked)) {
+            Ok(held) => Some(held),
+            // Its supervisor ended before the last of its hosts.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(_) => continue,
+        };
+        match left.host {
+            _ if alive => {}
+            true => {
+                if let Err(error) = sweep(&path) {
+                    tracing::warn!(path = %path.display(), %error, "a dead supervisor's cgroup stays");
+                }
             }
+            // A `.self` group may hold the shell that was moved with the dead one; that one is left alone.
+            false => drop(std::fs::remove_dir(&path)),
         }
-        // A `.self` group may hold the shell that was moved with the dead one; that one is left alone.
-        let _ = std::fs::remove_dir(&path);
+        drop(locked);
     }
 }
 
-/// Whose directory this is, by its name.
-fn owner_of(name: &str) -> Option<proc::ProcessKey> {
-    let rest = name.strip_prefix("ort-")?;
-    let rest = rest.strip_suffix(".self").unwrap_or(rest);
-    let mut parts = rest.split('-');
-    let key = proc::ProcessKey { pid: parts.next()?.parse().ok()?, start_ticks: parts.next()?.parse().ok()? };
-    Some(key)
+/// What a directory's name says of it.
+#[derive(Debug, PartialEq, Eq)]
+struct Left<'a> {
+    /// Whose it is.
+    owner: proc::ProcessKey,
+    /// The directory that its owner holds locked.
+    locked: &'a str,
+    /// Whether it is a host's group.
+    host: bool,
+}
+
+impl<'a> Left<'a> {
+    fn of(name: &'a str) -> Option<Self> {
+        let (locked, kind) = name.split_once('.').unwrap_or((name, "self"));
+        let mut parts = locked.strip_prefix("ort-")?.split('-');
+        let owner = proc::ProcessKey { pid: parts.next()?.parse().ok()?, start_ticks: parts.next()?.parse().ok()? };
+        Some(Self { owner, locked, host: kind != "self" })
+    }
 }
 
 #[cfg(test)]
@@ -301,13 +289,14 @@ mod tests {
 
     #[test]
     fn a_directory_name_tells_its_owner_and_no_other_name_does() {
-        let key = |pid, start_ticks| Some(proc::ProcessKey { pid, start_ticks });
-        assert_eq!(owner_of("ort-12-345"), key(12, 345));
-        assert_eq!(owner_of("ort-12-345.self"), key(12, 345));
-        assert_eq!(owner_of("ort-12-345-1"), key(12, 345));
-        assert_eq!(owner_of("memory.max"), None);
-        assert_eq!(owner_of("ort-acme"), None);
-        assert_eq!(owner_of("user.slice"), None);
+        let owner = proc::ProcessKey { pid: 12, start_ticks: 345 };
+        assert_eq!(Left::of("ort-12-345"), Some(Left { owner, locked: "ort-12-345", host: false }));
+        assert_eq!(Left::of("ort-12-345.self"), Some(Left { owner, locked: "ort-12-345", host: false }));
+        assert_eq!(Left::of("ort-12-345-1"), Some(Left { owner, locked: "ort-12-345-1", host: false }));
+        assert_eq!(Left::of("ort-12-345-1.h3.1"), Some(Left { owner, locked: "ort-12-345-1", host: true }));
+        for other in ["memory.max", "ort-acme", "ort-acme.h1.1", "user.slice"] {
+            assert_eq!(Left::of(other), None);
+        }
     }
 
     struct Sleeper(std::process::Child);
@@ -338,36 +327,43 @@ mod tests {
         let mut sleeper = Sleeper::new();
         // A pid that cannot be: the kernel's largest is 2^22.
         let name = |nth: u32| format!("ort-{}-{}", 5_000_000 + std::process::id(), nth);
-        let (dead, held) = (parent.join(name(1)), parent.join(name(2)));
-        std::fs::create_dir_all(dead.join("h1.1")).unwrap();
-        std::fs::create_dir_all(held.join("h1.1")).unwrap();
-        sleeper.enter(&dead.join("h1.1"));
+        let (dead, held, orphan) = (parent.join(name(1)), parent.join(name(2)), parent.join(name(3)));
+        let host = |owner: &Path| owner.with_extension("h1.1");
+        for made in [&dead, &held, &host(&dead), &host(&held), &host(&orphan)] {
+            std::fs::create_dir(made).unwrap();
+        }
+        sleeper.enter(&host(&dead));
         let lock = lock(&held).unwrap();
         sweep_dead(parent, &cgroup_v1::sweep);
-        assert!(!dead.exists(), "swept");
+        assert!(!dead.exists() && !host(&dead).exists() && !host(&orphan).exists(), "swept");
         assert!(!sleeper.0.wait().unwrap().success(), "killed");
-        assert!(held.join("h1.1").exists(), "held");
+        assert!(held.exists() && host(&held).exists(), "held");
         drop(lock);
         sweep_dead(parent, &cgroup_v1::sweep);
-        assert!(!held.exists(), "let go");
+        assert!(!held.exists() && !host(&held).exists(), "let go");
     }
 
     #[test]
-    fn all_hosts_together_weigh_more_than_one_program_and_looking_changes_nothing() {
+    fn a_host_has_its_own_share_beside_the_machines_programs_and_looking_changes_nothing() {
         let settings = CgroupSettings { mode: CgroupMode::Auto, parent: None };
-        let weight = |place: &Place| match place {
-            Place::V1 { place, .. } => std::fs::read_to_string(place.cpu.as_ref()?.join("cpu.shares")).ok(),
-            Place::V2 { place, .. } => std::fs::read_to_string(place.base.join("cpu.weight")).ok(),
+        let parts = |place: Place| match place {
+            Place::V1 { place, _held } => Some((place.cpu?, place.owner, _held)),
+            Place::V2 { place, _held } => place.controllers.cpu.then_some((place.parent, place.owner, _held)),
             Place::Absent(_) => None,
         };
-        let before = weight(&Place::find(&settings, Touch::Look));
-        let place = Place::find(&settings, Touch::Prepare);
-        let Some(found) = weight(&place) else {
+        let Some((_, _, held)) = parts(Place::find(&settings, Touch::Look)) else {
             return println!("SKIP: no cpu cgroup that we may write");
         };
-        let expected = if matches!(place, Place::V1 { .. }) { "10240" } else { "1000" };
-        assert_eq!(found.trim(), expected);
-        assert_eq!(weight(&Place::find(&settings, Touch::Look)), before);
+        assert!(held.is_empty(), "looking changes nothing");
+        let place = Place::find(&settings, Touch::Prepare);
+        let host = HostId { index: 1, generation: 1 };
+        let group = place.create(host).unwrap().unwrap();
+        let (parent, owner, held) = parts(place).unwrap();
+        let beside = parent.join(format!("{owner}.{host}"));
+        assert!(parent.join(&owner).exists() && beside.exists());
+        group.remove().unwrap();
+        drop(held);
+        assert!(!parent.join(&owner).exists() && !beside.exists(), "gone with us");
     }
 
     #[test]
@@ -386,7 +382,7 @@ mod tests {
         assert_eq!(listed(&own), "");
         assert_eq!(listed(&moved).trim(), sleeper.0.id().to_string());
         let Place::V2 { place: found, .. } = &place else { panic!("{place:?}") };
-        assert_eq!(found.base, own.join(own_name()));
+        assert_eq!((&found.parent, &found.owner), (&own, &own_name()));
         drop(sleeper);
         drop(place);
         assert!(!moved.exists(), "gone with us");
