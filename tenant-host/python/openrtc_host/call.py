@@ -15,6 +15,7 @@ from typing import Any
 
 from livekit import rtc
 
+from openrtc_host import lsb_release
 from openrtc_host.stamp import stamped
 
 #: What is missing, and who can give it.
@@ -73,6 +74,7 @@ def _install() -> None:
     if _installed:
         return
     _installed = True
+    lsb_release.spare()
     from livekit.api import LiveKitAPI
     from livekit.api.twirp_client import TwirpClient, TwirpError
 

@@ -15,6 +15,8 @@ pub(crate) struct Row {
     offered: Series,
     joined: Series,
     audio: Series,
+    /// Of all calls: one that heard nothing has waited for ever.
+    audio_of_all: Series,
     dispatched: usize,
     not_offered: usize,
     refused: BTreeMap<String, usize>,
@@ -32,6 +34,7 @@ impl Row {
             self.dispatched += 1;
             self.joined.extend(call.joined_ms);
             self.audio.extend(call.audio_ms);
+            self.audio_of_all.push(call.audio_ms.unwrap_or(f64::INFINITY));
             let offer = offers.get(&call.room);
             self.offered.extend(offer.map(|offer| offer.at_unix_ms - call.dispatch_unix_ms));
             if let Some(error) = &call.error {
@@ -82,10 +85,14 @@ pub(crate) fn calls<'a>(at_once: usize, rounds: usize, rows: impl Iterator<Item 
         "\n{at_once} at once, {rounds} rounds: ms from dispatch, at the caller, median (p99); CPU of the tree per call"
     );
     let both = |series: &Series| format!("{:>6.0} ({:>6.0})", series.median(), series.p99());
-    println!("{:<34} {:>15} {:>15} {:>15} {:>15}", "", "offered", "agent joined", "first audio", "CPU ms");
+    println!(
+        "{:<34} {:>15} {:>15} {:>15} {:>15} {:>15}",
+        "", "offered", "agent joined", "first audio", "audio, of all", "CPU ms"
+    );
     for (name, row) in rows {
-        let [offered, joined, audio, cpu] = [&row.offered, &row.joined, &row.audio, &row.cpu_ms].map(both);
-        println!("{name:<34} {offered:>15} {joined:>15} {audio:>15} {cpu:>15}   {}", row.account_of_all());
+        let columns = [&row.offered, &row.joined, &row.audio, &row.audio_of_all, &row.cpu_ms].map(both);
+        let [offered, joined, audio, of_all, cpu] = columns;
+        println!("{name:<34} {offered:>15} {joined:>15} {audio:>15} {of_all:>15} {cpu:>15}   {}", row.account_of_all());
     }
 }
 

@@ -1,4 +1,4 @@
-"""The agent of every worker here: it speaks for half a minute as soon as it is in the call.
+"""The agent of every worker here: it speaks for seven seconds as soon as it is in the call.
 
 Owns: what it says, and the voices that need no key. Never: knows which worker it is in.
 """
@@ -9,7 +9,7 @@ import fake_voice
 from livekit.agents import Agent
 
 #: Without a pause longer than 40 ms.
-SPEECH = "We keep on speaking for as long as you listen. " * 20
+SPEECH = "We keep on speaking for as long as you listen. " * 5
 
 
 class Talker(Agent):
