@@ -13,6 +13,7 @@
 //! Hosts lie beside each other and beside the machine's other programs, not in a group of their own: a group is
 //! scheduled as one, so that none would have a share that is its own (docs/decisions/0026-flat-cgroups.md).
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -122,11 +123,11 @@ fn own_name() -> String {
 }
 
 /// A name nobody else in this process has in any of these: tests make more than one.
-fn free_name(parents: &[&PathBuf]) -> String {
+fn free_name<'a>(parents: impl IntoIterator<Item = &'a PathBuf> + Clone) -> String {
     let name = own_name();
     (0_u32..)
         .map(|nth| if nth == 0 { name.clone() } else { format!("{name}-{nth}") })
-        .find(|name| !parents.iter().any(|parent| parent.join(name).exists()))
+        .find(|name| !parents.clone().into_iter().any(|parent| parent.join(name).exists()))
         .unwrap_or(name)
 }
 
@@ -153,9 +154,8 @@ fn find_v1(hierarchies: &Hierarchies, _named: bool, touch: Touch) -> Result<Plac
         });
     }
     // Controllers that share a hierarchy share a directory.
-    let mut distinct: Vec<&PathBuf> = parents.iter().flatten().collect();
-    distinct.dedup();
-    let owner = free_name(&distinct);
+    let distinct: BTreeSet<&PathBuf> = parents.iter().flatten().collect();
+    let owner = free_name(distinct.iter().copied());
     let mut held = Vec::new();
     if touch == Touch::Prepare {
         for parent in distinct {
@@ -198,7 +198,7 @@ fn enabling(controllers: Controllers) -> String {
 
 fn prepare_v2(own: &Path, controllers: Controllers, named: bool) -> Result<Place, CgroupError> {
     let parent = Directory(own.to_owned());
-    let owner = free_name(&[&parent.0]);
+    let owner = free_name([&parent.0]);
     let mut held = vec![Held::make(own.join(&owner))?];
     // The root of the hierarchy has no `cgroup.type` and may hold processes beside groups.
     let occupied = own.join("cgroup.type").exists() && !parent.read("cgroup.procs")?.trim().is_empty();
@@ -238,28 +238,24 @@ fn move_all(from: &Directory, to: &Path) -> Result<(), CgroupError> {
 /// Removes what supervisors left behind that are dead: nobody holds the lock, and no process has that pid and start.
 fn sweep_dead(parent: &Path, sweep: &dyn Fn(&Path) -> Result<(), CgroupError>) {
     let Ok(entries) = std::fs::read_dir(parent) else { return };
-    let entries: Vec<_> = entries.flatten().collect();
-    for entry in &entries {
+    for entry in entries.flatten() {
         let (name, path) = (entry.file_name(), entry.path());
         let Some(left) = name.to_str().and_then(Left::of) else { continue };
-        let alive = proc::key(left.owner.pid).is_ok_and(|found| found == left.owner);
-        let locked = match lock(&parent.join(left.locked)) {
+        if proc::key(left.owner.pid).is_ok_and(|found| found == left.owner) {
+            continue;
+        }
+        let _lock = match lock(&parent.join(left.locked)) {
             Ok(held) => Some(held),
             // Its supervisor ended before the last of its hosts.
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(_) => continue,
         };
-        match left.host {
-            _ if alive => {}
-            true => {
-                if let Err(error) = sweep(&path) {
-                    tracing::warn!(path = %path.display(), %error, "a dead supervisor's cgroup stays");
-                }
-            }
+        if !left.host {
             // A `.self` group may hold the shell that was moved with the dead one; that one is left alone.
-            false => drop(std::fs::remove_dir(&path)),
+            let _ = std::fs::remove_dir(&path);
+        } else if let Err(error) = sweep(&path) {
+            tracing::warn!(path = %path.display(), %error, "a dead supervisor's cgroup stays");
         }
-        drop(locked);
     }
 }
 
