@@ -34,6 +34,9 @@ ONSET_DB, ONSET_FRAMES = 10.0, 3
 RELEASE_DB, HANGOVER_FRAMES = 6.0, 15
 
 TOKEN_S = 0.01
+# As voices over a network send: before they are heard, and not all at once, which would keep the frameworks, who listen to
+# what is said, from sending on the first of it.
+FASTER_THAN_SPEECH = 10
 LETTER_MS = 40
 
 
@@ -209,8 +212,9 @@ class _Speech(tts.ChunkedStream):
             request_id=utils.shortuuid("speech_"), sample_rate=TTS_RATE_HZ, num_channels=1, mime_type="audio/pcm"
         )
         for word in self._input_text.split():
-            output_emitter.push(tone(word))
-            await asyncio.sleep(0)
+            spoken = tone(word)
+            output_emitter.push(spoken)
+            await asyncio.sleep(len(spoken) / 2 / TTS_RATE_HZ / FASTER_THAN_SPEECH)
         output_emitter.flush()
 
 

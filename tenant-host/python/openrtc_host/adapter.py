@@ -17,6 +17,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from openrtc_host import sdk_log
 from openrtc_host.seams import PoolParts, ServerParts, StartHook
 from openrtc_host.versions import UnsupportedVersion, check_versions, has_openrtc
 
@@ -37,6 +38,7 @@ PRIVATE_NAMES: tuple[str, ...] = (
     "livekit.agents.voice.room_io.types:RoomOptions._ensure_options",
     "livekit.agents.cli._legacy:run_app",
     "livekit.agents.cli.cli:run_app",
+    "livekit.rtc._ffi_client:get_ffi_lib",
     "livekit.rtc._ffi_client:signal",
     "openrtc.core.wiring:_PoolRuntimeState",
     "openrtc.core.wiring:_build_session_info",
@@ -101,6 +103,7 @@ def install() -> None:
     if has_openrtc():
         _install_openrtc()
     _panic_is_death()
+    sdk_log.spare()
     _installed = True
 
 
