@@ -1,8 +1,11 @@
 //! Calls of a real LiveKit server land in walled Python hosts, and what happens to one is not heard in another.
 
 use std::process::{Child, Stdio};
+use std::sync::Arc;
 
+use openrtc_livekit::{ApiKey, Service, Trust};
 use openrtc_tests::livekit_server::{KEY, LivekitServer};
+use openrtc_tests::network::Network;
 use openrtc_tests::{Running, Setup, User, python, turn, until};
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -19,6 +22,9 @@ const MEASUREMENTS_MAX: usize = 4;
 /// The server's API secret: long enough to be found in memory where it is.
 const SECRET: &str = "canary-livekit-95c1e0b7a2d34f68-07be18d7f9c2a354-server-canary";
 
+/// The runtime whose agent speaks for long.
+const DESK: [(&str, &str); 1] = [("desk", "desk.py")];
+
 /// A server, a supervisor that is its worker, and a desk for three tenants.
 struct Exchange {
     running: Running,
@@ -30,6 +36,16 @@ struct OnTheLine(Child);
 
 impl Exchange {
     fn open(user: User, livekit: &str, runtimes: &[(&str, &str)]) -> Self {
+        Self::open_at(user, livekit, runtimes, LivekitServer::url)
+    }
+
+    /// One whose server is reached at another address than its own.
+    fn open_at(
+        user: User,
+        livekit: &str,
+        runtimes: &[(&str, &str)],
+        address: impl FnOnce(&LivekitServer) -> String,
+    ) -> Self {
         let server = LivekitServer::start_with("info", SECRET).expect("a LiveKit server");
         let mut config = format!(
             r#"
@@ -62,7 +78,7 @@ api_keys = {{ fake_voice = {{ env = "INITECH_KEY" }} }}
         let mut setup = python::lay(Setup::new(&config), &scripts).run_by(user);
         for (variable, value) in [
             ("VIRTUAL_ENV", python::required().dir().display().to_string()),
-            ("LIVEKIT_URL", server.url()),
+            ("LIVEKIT_URL", address(&server)),
             ("LIVEKIT_API_KEY", KEY.to_owned()),
             ("LIVEKIT_API_SECRET", server.secret().to_owned()),
             ("ACME_KEY", "key-of-acme".to_owned()),
@@ -78,7 +94,7 @@ api_keys = {{ fake_voice = {{ env = "INITECH_KEY" }} }}
     }
 
     fn desk(user: User, livekit: &str) -> Self {
-        Self::open(user, livekit, &[("desk", "desk.py")])
+        Self::open(user, livekit, &DESK)
     }
 
     fn dispatchable(&self) -> bool {
@@ -370,4 +386,28 @@ fn a_call_ends_with_its_dispatch_its_room_its_agent_or_its_server_and_is_told_so
     assert!(number(caller, "last_audio_ms") > 8_000, "the agent did not come back: {caller}\n{}", exchange.log());
     let again = exchange.callers(5, &[in_room("again", "acme", &json!({}))]);
     heard(&again[0], 1.0, &|| exchange.log());
+}
+
+#[test]
+#[cfg_attr(not(all(python, livekit)), ignore = "needs Python 3.11 to 3.13, pip, a package index and livekit-server")]
+fn a_call_whose_room_is_deleted_while_its_connection_is_lost_ends() {
+    let _turn = turn::real_calls();
+    let mut network = None;
+    let exchange = Exchange::open_at(User::Me, "", &DESK, |server| {
+        let port = network.insert(Network::to(server.port())).port();
+        format!("ws://127.0.0.1:{port}")
+    });
+    let network = network.expect("a network");
+    let line = exchange.call(60, &[with(caller("acme", &json!({})), "until_left", true)]);
+    exchange.speak(1);
+    network.lose_answers();
+    let key = Arc::new(ApiKey::new(KEY, exchange.server.secret()));
+    let service = Service::new(exchange.server.url().parse().expect("a URL"), key, &Trust::System).expect("a client");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(service.delete_room("acme_1")).expect("deleted");
+    // The agent joins again, as after any loss: that makes the room anew, for five minutes of nobody.
+    network.cut();
+    let ended = exchange.ended("acme_1");
+    assert_eq!(ended["payload"]["status"], "success", "{ended}\n{}", exchange.log());
+    line.hang_up();
 }

@@ -5,6 +5,7 @@
 pub mod collector;
 pub mod http;
 pub mod livekit_server;
+pub mod network;
 pub mod node;
 pub mod page;
 pub mod processes;

@@ -20,6 +20,9 @@ use crate::wait::until;
 /// An unprivileged uid that no account of the machine has.
 const ORDINARY_UID: u32 = 61_234;
 
+/// Lines of its log that are shown of a test that failed.
+const LAST_LINES: usize = 40;
+
 /// Who runs the supervisor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum User {
@@ -325,7 +328,11 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            eprintln!("---- supervisor's log\n{}", self.log());
+            // The end of it: what failed stands above, and is to be found.
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            let last = &lines[lines.len().saturating_sub(LAST_LINES)..];
+            eprintln!("---- supervisor's log, the last {} lines\n{}", last.len(), last.join("\n"));
         }
     }
 }

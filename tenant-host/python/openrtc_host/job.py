@@ -5,7 +5,7 @@ supervisor but through the session it was given.
 
 ```text
 entered ──entrypoint raised──────────────────────────────► ending (failed)
-   ├──ctx.shutdown(), `ending`, room disconnected──► ending
+   ├──ctx.shutdown(), `ending`, room disconnected or deserted──► ending
    └──entrypoint returned──► mock room: idle, recording played out, the AgentSession closed ──► ending
                              call: joined no room for 10 s ──► ending
 ending: entrypoint, `on_enter`, AgentSession, session-end hook, report ──► leaving: room, shutdown callbacks, clean-up
@@ -26,6 +26,7 @@ from typing import Any
 
 from openrtc_host import adapter
 from openrtc_host.closing import CLOSE_S, Closing
+from openrtc_host.deserted import Deserted
 from openrtc_host.quiet import endpointing_max_s, expect_words, quiet
 from openrtc_host.seams import SessionTask
 from openrtc_host.seat import Seat, introduce
@@ -79,6 +80,8 @@ class Job:
             on_shutdown=self._on_shutdown,
         )
         seat.room.on("disconnected", lambda *_: self._on_shutdown("room disconnected"))
+        if not seat.fake:
+            Deserted(seat.room, self._closed.done, self._on_shutdown)
         self._telemetry = Telemetry(session.emit, self.ctx)
         self._input: Any = None
         self._output: Any = None
