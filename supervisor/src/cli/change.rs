@@ -15,6 +15,8 @@ use super::exit::{CliError, Exit};
 use super::output::Output;
 use super::{config, units};
 
+/// A disk that others write to may take so long to say that an order is on it: 12 s were seen.
+const DISK_PATIENCE: Duration = Duration::from_secs(90);
 /// A key may come from a program, and a few programs run one after the other.
 const KEYS_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -137,7 +139,7 @@ pub(super) async fn perform(command: Command, client: &Client, output: &Output) 
         Command::Kill { tenant } => return kill(&tenant, client, output).await,
     };
     let path = format!("/v1/tenants/{tenant}/{verb}");
-    let changed: Tenant = client.post(&path, &body, Patience::Usual).await?;
+    let changed: Tenant = client.post(&path, &body, Patience::Longer(DISK_PATIENCE)).await?;
     output.result(&changed, |_, tenant| account(tenant))?;
     if let Some(why) = &changed.not_stored {
         output.complain(&format!("warning: this will not outlast a restart: it could not be stored in {why}"));
