@@ -393,10 +393,7 @@ fn a_call_ends_with_its_dispatch_its_room_its_agent_or_its_server_and_is_told_so
 fn a_call_whose_room_is_deleted_while_its_connection_is_lost_ends() {
     let _turn = turn::real_calls();
     let mut network = None;
-    let exchange = Exchange::open_at(User::Me, "", &DESK, |server| {
-        let port = network.insert(Network::to(server.port())).port();
-        format!("ws://127.0.0.1:{port}")
-    });
+    let exchange = Exchange::open_at(User::Me, "", &DESK, |server| network.insert(Network::to(&server.url())).url());
     let network = network.expect("a network");
     let line = exchange.call(60, &[with(caller("acme", &json!({})), "until_left", true)]);
     exchange.speak(1);

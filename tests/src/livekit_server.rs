@@ -100,11 +100,6 @@ impl LivekitServer {
         format!("ws://127.0.0.1:{}", self.ports.http)
     }
 
-    /// The port of [`Self::url`].
-    pub fn port(&self) -> u16 {
-        self.ports.http
-    }
-
     /// Kills it, without a goodbye to anybody.
     pub fn kill(&mut self) {
         let _ = self.child.kill();

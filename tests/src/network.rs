@@ -22,15 +22,16 @@ struct Line {
 }
 
 impl Network {
-    /// One that leads to this port of this machine.
-    pub fn to(server: u16) -> Self {
+    /// One that leads to this server, `ws://host:port`.
+    pub fn to(server: &str) -> Self {
+        let server = server.trim_start_matches("ws://").to_owned();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let port = listener.local_addr().expect("its address").port();
         let line = Arc::new(Line::default());
         let accepting = Arc::clone(&line);
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
-                if let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, server)) {
+                if let Ok(server) = TcpStream::connect(&server) {
                     accepting.carry(client, server);
                 }
             }
@@ -38,9 +39,9 @@ impl Network {
         Self { port, line }
     }
 
-    /// What clients connect to instead of the server's.
-    pub fn port(&self) -> u16 {
-        self.port
+    /// What clients connect to instead of the server.
+    pub fn url(&self) -> String {
+        format!("ws://127.0.0.1:{}", self.port)
     }
 
     /// From now on nothing arrives that the server says.

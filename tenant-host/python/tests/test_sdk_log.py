@@ -11,7 +11,7 @@ import pytest
 from openrtc_host import sdk_log
 
 JOINS_NOTHING = """
-import asyncio, logging, socket
+import asyncio, logging, os, socket, sys
 from livekit import rtc
 from openrtc_host import sdk_log
 
@@ -32,6 +32,8 @@ async def join():
         print("refused")
 
 asyncio.run(join())
+sys.stdout.flush()
+os._exit(0)  # As a host does: the interpreter's own end may meet a thread of the SDK that still logs.
 """
 
 
