@@ -22,7 +22,7 @@ class Deserted:
     """Watches a call's room and says once that it is over."""
 
     def __init__(self, room: Any, is_closed: Callable[[], bool], over: Callable[[str], None]) -> None:
-        """`is_closed`: the agent has said its last word, because its caller left."""
+        """`is_closed`: whether the agent has said its last word already."""
         self._room, self._is_closed, self._over = room, is_closed, over
         self._has_lost = False
         room.on("participant_disconnected", self._on_left)

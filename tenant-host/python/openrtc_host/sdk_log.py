@@ -1,7 +1,6 @@
 """What LiveKit's SDK logs: filtered where it is written, instead of in Python.
 
-Owns: the switch that the SDK is started with, and the filter where nobody named one. Never: drops what the SDK's own
-logger would have shown.
+Owns: the switch that the SDK is started with, and the filter where nobody named one. Never: drops an error.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import Any
 _DETAILS = "LIVEKIT_RTC_DEBUG"
 #: What its Rust half reads: which lines go to standard error.
 _FILTER = "RUST_LOG"
-#: Without the line that follows every room which was left in order.
+#: Without the warnings of which one follows every room that was left in order.
 _USUAL = "warn,livekit_ffi::server=error"
 
 

@@ -53,7 +53,7 @@ def test_who_lost_nobody_or_found_somebody_stays() -> None:
     assert asyncio.run(said(Room(CALLER, CALLER), "left", "reconnected")) == []
 
 
-def test_a_caller_may_come_back_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_caller_may_come_back_in_time() -> None:
     assert asyncio.run(said(Room(CALLER), "left", "reconnected", back=CALLER)) == []
 
 
