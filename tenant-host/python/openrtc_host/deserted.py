@@ -12,18 +12,17 @@ from typing import Any
 
 from livekit import rtc
 
-#: Who left may come back within this: as long as a server keeps a room that all have left (`departure_timeout`). One
-#: that was made anew it keeps for five minutes.
+#: How long a server keeps a room that all have left, where the job does not say (`departure_timeout`).
 AWAY_S = 20.0
 _OF_THE_HOUSE = (rtc.ParticipantKind.PARTICIPANT_KIND_AGENT, rtc.ParticipantKind.PARTICIPANT_KIND_EGRESS)
 
 
 class Deserted:
-    """Watches a call's room and says once that it is over."""
+    """Watches a call's room and says when it is over."""
 
-    def __init__(self, room: Any, is_closed: Callable[[], bool], over: Callable[[str], None]) -> None:
-        """`is_closed`: whether the agent has said its last word already."""
-        self._room, self._is_closed, self._over = room, is_closed, over
+    def __init__(self, room: Any, away_s: float, is_closed: Callable[[], bool], over: Callable[[str], None]) -> None:
+        """`away_s`: how long who left may take to come back. `is_closed`: whether the agent said its last word."""
+        self._room, self._away_s, self._is_closed, self._over = room, away_s, is_closed, over
         self._has_lost = False
         room.on("participant_disconnected", self._on_left)
         room.on("reconnected", self._on_reconnected)
@@ -33,7 +32,7 @@ class Deserted:
 
     def _on_reconnected(self) -> None:
         if self._has_lost and not self._is_visited():
-            asyncio.get_running_loop().call_later(0.0 if self._is_closed() else AWAY_S, self._leave)
+            asyncio.get_running_loop().call_later(0.0 if self._is_closed() else self._away_s, self._leave)
 
     def _leave(self) -> None:
         if not self._is_visited():

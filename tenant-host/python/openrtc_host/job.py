@@ -26,7 +26,7 @@ from typing import Any
 
 from openrtc_host import adapter
 from openrtc_host.closing import CLOSE_S, Closing
-from openrtc_host.deserted import Deserted
+from openrtc_host.deserted import AWAY_S, Deserted
 from openrtc_host.quiet import endpointing_max_s, expect_words, quiet
 from openrtc_host.seams import SessionTask
 from openrtc_host.seat import Seat, introduce
@@ -81,7 +81,8 @@ class Job:
         )
         seat.room.on("disconnected", lambda *_: self._on_shutdown("room disconnected"))
         if not seat.fake:
-            Deserted(seat.room, self._closed.done, self._on_shutdown)
+            away_s = float(seat.job.room.departure_timeout) or AWAY_S
+            Deserted(seat.room, away_s, self._closed.done, self._on_shutdown)
         self._telemetry = Telemetry(session.emit, self.ctx)
         self._input: Any = None
         self._output: Any = None

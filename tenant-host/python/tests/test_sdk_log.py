@@ -44,8 +44,11 @@ def joined_nothing(**variables: str) -> subprocess.CompletedProcess[str]:
     return done
 
 
-def test_its_log_does_not_cross_into_python() -> None:
-    assert "python" not in joined_nothing().stdout
+def test_its_warnings_are_written_and_its_log_does_not_cross_into_python() -> None:
+    done = joined_nothing()
+    assert "python" not in done.stdout
+    assert " livekit" in done.stderr and ("WARN" in done.stderr or "ERROR" in done.stderr), done.stderr
+    assert "INFO" not in done.stderr and "DEBUG" not in done.stderr, done.stderr
 
 
 def test_a_filter_of_the_operators_counts() -> None:

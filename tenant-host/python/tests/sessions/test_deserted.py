@@ -3,7 +3,6 @@
 import asyncio
 import types
 
-import pytest
 from livekit import rtc
 
 from openrtc_host import deserted
@@ -20,14 +19,11 @@ class Room(rtc.EventEmitter[str]):
         self.emit("participant_disconnected", self.remote_participants.pop(str(at)))
 
 
-@pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deserted, "AWAY_S", 0.05)
-
-
-async def said(room: Room, *events: str, back: int | None = None, closed: bool = False) -> list[str]:
+async def said(
+    room: Room, *events: str, back: int | None = None, closed: bool = False, away_s: float = 0.05
+) -> list[str]:
     told: list[str] = []
-    deserted.Deserted(room, lambda: closed, told.append)
+    deserted.Deserted(room, away_s, lambda: closed, told.append)
     for event in events:
         room.lose(0) if event == "left" else room.emit(event)
     if back is not None:
@@ -57,6 +53,6 @@ def test_a_caller_may_come_back_in_time() -> None:
     assert asyncio.run(said(Room(CALLER), "left", "reconnected", back=CALLER)) == []
 
 
-def test_nobody_is_waited_for_once_the_agent_has_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deserted, "AWAY_S", 600.0)
-    assert len(asyncio.run(said(Room(CALLER), "left", "reconnected", closed=True))) == 1
+def test_nobody_is_waited_for_once_the_agent_has_closed() -> None:
+    assert len(asyncio.run(said(Room(CALLER), "left", "reconnected", closed=True, away_s=600.0))) == 1
+    assert asyncio.run(said(Room(CALLER), "left", "reconnected", away_s=600.0)) == []
