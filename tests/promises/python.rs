@@ -128,13 +128,22 @@ fn the_python_package_is_typed_and_clean_and_passes_its_own_tests() {
     // Apart from the sources, so that they examine what is installed.
     let dir = tempfile::tempdir().expect("temporary directory");
     let tests = dir.path().join("tests");
-    fs::create_dir(&tests).expect("create a directory");
-    for entry in fs::read_dir(package.join("tests")).expect("the package's tests").flatten() {
-        if entry.path().is_file() {
-            fs::copy(entry.path(), tests.join(entry.file_name())).expect("lay a test");
+    lay(&package.join("tests"), &tests);
+    assert!(tests.join("sessions/test_main_path.py").is_file(), "the tests of sessions are not examined");
+    examine(&tests, &["-m", "pytest", "-q", "-p", "no:cacheprovider", "."]);
+}
+
+/// Copies a folder with all below it.
+fn lay(from: &Path, to: &Path) {
+    fs::create_dir(to).expect("create a directory");
+    for entry in fs::read_dir(from).expect("a folder of tests").flatten() {
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if from.is_dir() {
+            lay(&from, &to);
+        } else {
+            fs::copy(from, to).expect("lay a test");
         }
     }
-    examine(&tests, &["-m", "pytest", "-q", "-p", "no:cacheprovider", "."]);
 }
 
 #[track_caller]
