@@ -35,7 +35,7 @@ pub use report::{EndStatus, Hello, LogLevel, Report};
 pub use session::{SessionEvent, SessionInfo, Speaker, Usage};
 pub use snapshot::HostSnapshot;
 pub use wall::{CpuMax, DataMax, Evidence, RunAs, Wall, WallReport, WallSpec, WallState, WallStatus};
-pub use zygote::{ZygoteFork, ZygoteReply};
+pub use zygote::{Need, ZygoteFork, ZygoteReply};
 
 /// Version of the host protocol that this build speaks. Raised when an old host could no longer be understood.
 pub const PROTOCOL: u16 = 1;

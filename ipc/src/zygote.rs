@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! zygote ──Ready──► spawner      once, when it is warm; or Unfit{why}, and it exits
-//! spawner ──Fork + [channel, stdout, stderr]──► zygote
+//! spawner ──Fork{need} + [channel, stdout, stderr]──► zygote
 //! zygote ──Forked{pid} + [pidfd]──► spawner      or Refused{threads}, or Failed{errno}
 //! ```
 
@@ -22,7 +22,19 @@ pub const MESSAGE_BYTES_MAX: usize = MESSAGE_BYTES + TEXT_BYTES_MAX;
 
 /// Asks for one host. Comes with its channel end, its stdout and its stderr, in that order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ZygoteFork;
+pub struct ZygoteFork {
+    /// When it is needed.
+    pub need: Need,
+}
+
+/// When a host is needed: one that is not needed yet may do for itself what else the first session waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// At once.
+    Now,
+    /// Not yet, and nobody knows by whom: it says hello when it can be had.
+    Later,
+}
 
 /// Descriptors that come with a [`ZygoteFork`].
 pub const FORK_FDS: usize = 3;
@@ -82,13 +94,14 @@ fn unknown() -> io::Error {
 impl ZygoteFork {
     /// As bytes.
     pub fn encode(self) -> [u8; MESSAGE_BYTES] {
-        message(FORK, 0)
+        message(FORK, i32::from(self.need == Need::Later))
     }
 
     /// From one datagram.
     pub fn decode(bytes: &[u8]) -> io::Result<Self> {
         match parts(bytes) {
-            Some((FORK, 0)) => Ok(Self),
+            Some((FORK, 0)) => Ok(Self { need: Need::Now }),
+            Some((FORK, 1)) => Ok(Self { need: Need::Later }),
             _ => Err(unknown()),
         }
     }
@@ -131,7 +144,10 @@ mod tests {
 
     #[test]
     fn every_message_comes_back_as_it_was_and_nothing_else_is_one() {
-        assert_eq!(ZygoteFork::decode(&ZygoteFork.encode()).unwrap(), ZygoteFork);
+        for fork in [Need::Now, Need::Later].map(|need| ZygoteFork { need }) {
+            assert_eq!(ZygoteFork::decode(&fork.encode()).unwrap(), fork);
+            assert!(ZygoteReply::decode(&fork.encode()).is_err());
+        }
         for reply in [
             ZygoteReply::Ready,
             ZygoteReply::Forked { pid: 4711 },
@@ -149,8 +165,10 @@ mod tests {
             ZygoteReply::Unfit { why: "ü".repeat(TEXT_BYTES_MAX / 2) },
             "cut between two characters"
         );
-        for bytes in [&[][..], &[2, 0, 0, 0], &[2, 0, 0, 0, 0, 0, 0, 0, 0], &[9; 8], &message(FORKED, -1)] {
-            assert!(ZygoteReply::decode(bytes).is_err(), "{bytes:?}");
+        for bytes in
+            [&[][..], &[2, 0, 0, 0], &[2, 0, 0, 0, 0, 0, 0, 0, 0], &[9; 8], &message(FORKED, -1), &message(FORK, 2)]
+        {
+            assert!(ZygoteReply::decode(bytes).is_err() && ZygoteFork::decode(bytes).is_err(), "{bytes:?}");
         }
     }
 }

@@ -15,7 +15,7 @@ use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
 use openrtc_ipc::zygote::{FORK_FDS, MESSAGE_BYTES};
-use openrtc_ipc::{ZygoteFork, ZygoteReply, fds};
+use openrtc_ipc::{Need, ZygoteFork, ZygoteReply, fds};
 
 use crate::lockdown::{self, LockdownError};
 use crate::sys::clone::{self, Forked, ZygoteSocket};
@@ -64,7 +64,8 @@ pub fn run(host: impl FnOnce(UnixStream) -> ExitCode) -> ExitCode {
         zygote.serve(&mut NoHooks, 1)
     });
     match served {
-        Ok(Some(channel)) => host(channel),
+        // There is nothing that a host of ours could do before it is needed.
+        Ok(Some((channel, _))) => host(channel),
         Ok(None) => ExitCode::SUCCESS,
         Err(error) => {
             let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
@@ -107,16 +108,20 @@ impl Zygote {
         self.reply(&ZygoteReply::Unfit { why: why.to_owned() }, &[])
     }
 
-    /// Says that it is warm, and forks on request. Comes back with its channel in each new host, and with `None` when the
-    /// supervisor is gone or wants no zygote any more.
+    /// Says that it is warm, and forks on request. Comes back in each new host, with its channel and when it is needed; and
+    /// with `None` when the supervisor is gone or wants no zygote any more.
     ///
     /// A fork is refused, with the threads' names, while there are more than `threads_max`. Only 1 is safe: whatever lock
     /// another thread holds at that moment stays held in the host for ever.
-    pub fn serve(self, hooks: &mut impl ForkHooks, threads_max: usize) -> Result<Option<UnixStream>, ZygoteError> {
+    pub fn serve(
+        self,
+        hooks: &mut impl ForkHooks,
+        threads_max: usize,
+    ) -> Result<Option<(UnixStream, Need)>, ZygoteError> {
         // A supervisor that died before `die_with_parent` has closed its end: this fails, or the first read finds the end.
         self.reply(&ZygoteReply::Ready, &[])?;
         loop {
-            let Some(fds) = self.request().map_err(ZygoteError::Talk)? else { return Ok(None) };
+            let Some((need, fds)) = self.request().map_err(ZygoteError::Talk)? else { return Ok(None) };
             if let Some(refused) = refusal(threads::names(), threads_max) {
                 self.reply(&refused, &[])?;
                 continue;
@@ -126,7 +131,8 @@ impl Zygote {
             if let Ok(Forked::Child) = forked {
                 hooks.after_in_child();
                 let [channel, stdout, stderr] = fds;
-                return clone::become_host(channel, stdout, stderr).map(Some).map_err(ZygoteError::Become);
+                let channel = clone::become_host(channel, stdout, stderr).map_err(ZygoteError::Become)?;
+                return Ok(Some((channel, need)));
             }
             hooks.after_in_zygote();
             match forked {
@@ -139,8 +145,8 @@ impl Zygote {
         }
     }
 
-    /// The descriptors of the next host; `None` at the end of the socket.
-    fn request(&self) -> io::Result<Option<[OwnedFd; FORK_FDS]>> {
+    /// When the next host is needed, and its descriptors; `None` at the end of the socket.
+    fn request(&self) -> io::Result<Option<(Need, [OwnedFd; FORK_FDS])>> {
         let mut bytes = [0; MESSAGE_BYTES + 1];
         let mut received = Vec::with_capacity(FORK_FDS);
         let count = loop {
@@ -153,10 +159,10 @@ impl Zygote {
         if count == 0 {
             return Ok(None);
         }
-        ZygoteFork::decode(&bytes[..count])?;
+        let ZygoteFork { need } = ZygoteFork::decode(&bytes[..count])?;
         let wrong =
             |fds: Vec<OwnedFd>| io::Error::new(io::ErrorKind::InvalidData, format!("{} descriptors", fds.len()));
-        <[OwnedFd; FORK_FDS]>::try_from(received).map(Some).map_err(wrong)
+        <[OwnedFd; FORK_FDS]>::try_from(received).map(|fds| Some((need, fds))).map_err(wrong)
     }
 
     fn reply(&self, reply: &ZygoteReply, with: &[&OwnedFd]) -> Result<(), ZygoteError> {

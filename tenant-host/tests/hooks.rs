@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use openrtc_ipc::zygote::MESSAGE_BYTES_MAX;
-use openrtc_ipc::{ZygoteFork, ZygoteReply, fds};
+use openrtc_ipc::{Need, ZygoteFork, ZygoteReply, fds};
 use openrtc_tenant_host::zygote::{ForkHooks, Zygote};
 
 /// Remembers what ran.
@@ -50,7 +50,7 @@ fn zygote(second: Option<(Sender<()>, JoinHandle<()>)>) {
     let mut memory = Memory::default();
     let zygote = Zygote::inherited().unwrap();
     match zygote.serve(&mut memory, 1).unwrap() {
-        Some(mut channel) => channel.write_all(memory.0.join(" ").as_bytes()).unwrap(),
+        Some((mut channel, need)) => write!(channel, "{} {need:?}", memory.0.join(" ")).unwrap(),
         None => println!("{}", memory.0.join(" ")),
     }
     if let Some((end, thread)) = second {
@@ -79,17 +79,17 @@ fn answer(socket: &OwnedFd) -> ZygoteReply {
     ZygoteReply::decode(&bytes[..count]).expect("an answer, not the end")
 }
 
-fn fork(socket: &OwnedFd) -> (ZygoteReply, UnixStream) {
+fn fork(socket: &OwnedFd, need: Need) -> (ZygoteReply, UnixStream) {
     let (ours, theirs) = UnixStream::pair().unwrap();
     let output = std::fs::File::options().write(true).open("/dev/null").unwrap();
-    fds::send(socket, &ZygoteFork.encode(), &[theirs.as_fd(), output.as_fd(), output.as_fd()]).unwrap();
+    fds::send(socket, &ZygoteFork { need }.encode(), &[theirs.as_fd(), output.as_fd(), output.as_fd()]).unwrap();
     (answer(socket), ours)
 }
 
 fn hooks_run_around_each_fork_on_their_own_side() {
     let (mut child, socket) = start("--zygote");
-    for expected in ["before child", "before zygote before child"] {
-        let (reply, mut channel) = fork(&socket);
+    for (need, expected) in [(Need::Now, "before child Now"), (Need::Later, "before zygote before child Later")] {
+        let (reply, mut channel) = fork(&socket, need);
         let ZygoteReply::Forked { pid } = reply else { panic!("{reply:?}") };
         let mut ran = String::new();
         channel.read_to_string(&mut ran).unwrap();
@@ -107,7 +107,7 @@ fn hooks_run_around_each_fork_on_their_own_side() {
 fn beside_a_second_thread_no_hook_runs_and_the_thread_is_named() {
     let (mut child, socket) = start("--zygote-with-thread");
     let refused = ZygoteReply::Refused { threads: 2, names: "onnx-pool".into() };
-    assert_eq!(fork(&socket).0, refused);
+    assert_eq!(fork(&socket, Need::Now).0, refused);
     drop(socket);
     let mut ran = String::new();
     child.stdout.take().unwrap().read_to_string(&mut ran).unwrap();

@@ -77,6 +77,7 @@ fn main() {
         built_in: LaunchArguments {
             host: vec![openrtc_tenant_host::HOST_ARGUMENT.into()],
             zygote: vec![openrtc_tenant_host::ZYGOTE_ARGUMENT.into()],
+            idle_hosts: 0,
         },
         runtimes: BTreeMap::new(),
     };

@@ -260,6 +260,14 @@ impl Running {
         self.json(&["snapshot"]).0
     }
 
+    /// Waits until a host that was forked ahead is ready, and nobody has taken it.
+    pub fn idle_host(&self) {
+        until("a host is idle", || {
+            let zygotes = self.snapshot()["zygotes"].as_array().cloned().unwrap_or_default();
+            zygotes.iter().any(|row| row["idle_hosts"].as_u64() > Some(0)).then_some(())
+        });
+    }
+
     /// One tenant's hosts, from the snapshot.
     #[track_caller]
     pub fn hosts_of(&self, tenant: &str) -> Vec<Value> {

@@ -26,7 +26,7 @@ pub struct Host {
     pub intent: Option<String>,
     /// Its process id; none before it exists.
     pub pid: Option<i32>,
-    /// `cold` or `zygote`, and why cold when a zygote was to be had.
+    /// `ahead` (forked before it was needed), `zygote` or `cold`, and why cold when a zygote was to be had.
     pub spawned_by: Option<String>,
     /// When it was forked, in milliseconds since 1970.
     pub born_at_unix_ms: Option<u64>,

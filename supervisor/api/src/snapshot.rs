@@ -38,6 +38,9 @@ pub struct Zygote {
     /// What to do where that is `cold`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
+    /// How many hosts were forked ahead (`num_idle_hosts`), are ready, and wait for a tenant.
+    #[serde(default)]
+    pub idle_hosts: u64,
 }
 
 /// Everything at a glance.

@@ -72,7 +72,7 @@ const SERVER: [(&str, Place); 29] = [
     ("request_fnc", Said("runs in the host, after admission")),
     ("load_fnc", Said(SUPERVISOR)),
     ("load_threshold", Said(SUPERVISOR)),
-    ("num_idle_processes", Said("has no counterpart: hosts are forked when they are needed")),
+    ("num_idle_processes", Said("is num_idle_hosts of [runtimes.app] here: hosts are forked ahead")),
     ("permissions", Said(SUPERVISOR)),
     ("max_retry", Said(SUPERVISOR)),
     ("ws_url", Said("is the supervisor's here: see url of [livekit]")),

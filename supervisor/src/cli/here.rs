@@ -45,7 +45,7 @@ pub fn run_with(config: Config, global: &Global, hosts: HostArguments, reread: R
     let program = HostProgram {
         // The image that runs, also after the file was replaced by an upgrade.
         path: "/proc/self/exe".into(),
-        built_in: LaunchArguments { host: vec![hosts.host.into()], zygote: vec![hosts.zygote.into()] },
+        built_in: LaunchArguments { host: vec![hosts.host.into()], zygote: vec![hosts.zygote.into()], idle_hosts: 0 },
         runtimes: python_arguments(&config, hosts),
     };
     run::run(config, program, reread)?;
@@ -57,7 +57,11 @@ fn python_arguments(config: &Config, hosts: HostArguments) -> BTreeMap<RuntimeNa
     let runtimes = config.python_runtimes().map(|(runtime, python)| {
         let arguments =
             |role: &str| vec![OsString::from(role), python.interpreter.clone().into(), python.plan_json().into()];
-        let arguments = LaunchArguments { host: arguments(hosts.python_host), zygote: arguments(hosts.python_zygote) };
+        let arguments = LaunchArguments {
+            host: arguments(hosts.python_host),
+            zygote: arguments(hosts.python_zygote),
+            idle_hosts: python.num_idle_hosts,
+        };
         (runtime.clone(), arguments)
     });
     runtimes.collect()

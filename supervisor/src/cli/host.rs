@@ -101,10 +101,10 @@ fn table(hosts: &[Host]) -> Table {
     table
 }
 
-/// `zygote` or `cold`; `host show` says why.
+/// `ahead`, `zygote` or `cold`; `host show` says why.
 fn how(host: &Host) -> Cell {
     match host.spawned_by.as_deref().and_then(|how| how.split(' ').next()) {
-        Some("zygote") => "zygote".into(),
+        Some(how @ ("ahead" | "zygote")) => how.into(),
         Some(how) => Cell::toned(how, Tone::Warn),
         None => "-".into(),
     }

@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 use super::faults::Faults;
 use super::paths::Environment;
 use super::programs;
-use super::section::{Section, Spot};
+use super::section::{Limit, Section, Spot};
 use super::shape::Shape;
 use super::tree::{Origin, Value};
 use super::variables::PROGRAM_PATH;
@@ -22,6 +22,8 @@ pub(super) const MAX_SESSIONS_PER_HOST: u64 = 50;
 pub(super) const RECYCLE_AFTER_SESSIONS: u64 = 50;
 /// Open descriptors of one host, where nothing else is written.
 pub(super) const OPEN_FILES_MAX: u64 = 256;
+/// Hosts forked ahead, where nothing else is written: the next tenant's first call waits for no fork.
+pub(super) const NUM_IDLE_HOSTS: u64 = 1;
 /// Most modules that `preload` may list.
 const PRELOAD_MAX: usize = 256;
 /// The activated virtual environment.
@@ -42,6 +44,8 @@ pub struct PythonRuntime {
     pub preload: Preload,
     /// Whether the zygote loads livekit-agents' own end-of-turn weights, for all hosts to share.
     pub preload_end_of_turn: bool,
+    /// How many of its hosts are forked ahead.
+    pub num_idle_hosts: usize,
 }
 
 /// Which process loads the application.
@@ -108,6 +112,7 @@ pub(super) struct PythonFile {
     load_app: Option<LoadApp>,
     preload: Option<Preload>,
     preload_end_of_turn: Option<bool>,
+    num_idle_hosts: Option<Limit>,
     /// A key of this kind, for runtimes of another.
     any: Option<Spot<()>>,
 }
@@ -121,6 +126,7 @@ impl PythonFile {
             load_app: section.choice("load_app", &[("host", LoadApp::Host), ("zygote", LoadApp::Zygote)]),
             preload: preload(section),
             preload_end_of_turn: section.flag("preload_end_of_turn"),
+            num_idle_hosts: section.limit_or_zero("num_idle_hosts", 1..=64),
             python: python.filter(|spot| !spot.value.is_empty()),
             app,
             agents_dir,
@@ -161,6 +167,7 @@ impl PythonFile {
             load_app: self.load_app.unwrap_or(LoadApp::Host),
             preload: self.preload.unwrap_or(Preload::Auto),
             preload_end_of_turn: self.preload_end_of_turn.unwrap_or(true),
+            num_idle_hosts: self.num_idle_hosts.map_or(NUM_IDLE_HOSTS, |limit| limit.number().unwrap_or(0)) as usize,
         })
     }
 }

@@ -67,7 +67,7 @@ impl TenantFile {
             ("budget", "remove it"),
             ("budgets", "remove it"),
             ("rate_limit", "remove it"),
-            ("num_idle_hosts", "remove it"),
+            ("num_idle_hosts", "move it to [runtimes.NAME]: a host that waits belongs to no tenant yet"),
             ("voicegateway_api_key", "remove it"),
         ]);
         section.refuse_here(

@@ -36,7 +36,7 @@ pub async fn metrics(world: &World, form: Form) -> Result<String, Stopping> {
     table.extend(sessions(&view, metrics));
     table.extend(hosts(&view, &world.hosts, metrics));
     table.push(breakers(&view, metrics));
-    table.push(zygotes(&world.zygotes()));
+    table.extend(zygotes(&world.zygotes()));
     table.extend(observers(&world.fanout.tallies()));
     if let Some(livekit) = world.livekit() {
         table.extend(livekit.families());
@@ -54,13 +54,15 @@ fn build(world: &World) -> Family {
         .with(&[("version", env!("CARGO_PKG_VERSION")), ("deployment_version", deployment)], 1.0)
 }
 
-fn zygotes(rows: &[ZygoteRow]) -> Family {
-    let mut family = Family::gauge("zygote_warm", "Whether a runtime's hosts are forked warm");
+fn zygotes(rows: &[ZygoteRow]) -> [Family; 2] {
+    let mut warm = Family::gauge("zygote_warm", "Whether a runtime's hosts are forked warm");
+    let mut idle = Family::gauge("idle_hosts", "Hosts forked ahead of need, of no tenant yet");
     for row in rows {
-        let warm = f64::from(u8::from(row.state == ZygoteState::Warm));
-        family.push(&[("runtime", row.runtime.as_str())], warm);
+        let runtime = &[("runtime", row.runtime.as_str())];
+        warm.push(runtime, f64::from(u8::from(row.state == ZygoteState::Warm)));
+        idle.push(runtime, row.idle_hosts as f64);
     }
-    family
+    [warm, idle]
 }
 
 fn observers(tallies: &[ObserverTally]) -> [Family; 4] {

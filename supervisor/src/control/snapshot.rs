@@ -66,7 +66,7 @@ fn zygote(row: ZygoteRow) -> Zygote {
         ZygoteState::Warm => ("zygote".to_owned(), None),
         ZygoteState::Absent(why) => (format!("cold ({why})"), why.remedy().map(str::to_owned)),
     };
-    Zygote { runtime: row.runtime.to_string(), spawn, remedy }
+    Zygote { runtime: row.runtime.to_string(), spawn, remedy, idle_hosts: row.idle_hosts as u64 }
 }
 
 fn observer(tally: ObserverTally) -> Observer {

@@ -84,7 +84,7 @@ pub async fn bring_up(task: &HostTask, link: &mut Link, purpose: Purpose) -> Res
 /// are raised while CPython has work of its own after the fork, and its welcome is there when it asks. What is exec'd
 /// instead is measured when it has said hello.
 async fn greet(task: &HostTask, link: &mut Link) -> Result<Lockdown, HostFault> {
-    let is_fork = task.record.how == How::Zygote;
+    let is_fork = task.record.how != How::Cold;
     if !is_fork {
         hello(link).await?;
     }
@@ -188,7 +188,7 @@ fn configure(task: &HostTask, link: &mut Link, purpose: Purpose) -> Result<(), H
     let mut configure = configure.map_err(|fault| setup(SetupStep::Configure, 0, fault, false))?;
     if let Some(application) = &mut configure.application {
         // A cold host comes from no zygote that could have loaded it.
-        application.loaded &= task.record.how == How::Zygote;
+        application.loaded &= task.record.how != How::Cold;
     }
     if purpose == Purpose::Serve {
         let keys = vault.fingerprint(&config, &plan.tenant, &plan.runtime);

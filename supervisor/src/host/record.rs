@@ -85,7 +85,7 @@ impl HostRecord {
         self.facts().why_cold = why;
     }
 
-    /// How it was made, for a person: `zygote`, `cold`, `cold (thread 'X')`.
+    /// How it was made, for a person: `ahead`, `zygote`, `cold`, `cold (thread 'X')`.
     pub fn spawned_by(&self) -> String {
         match (self.how, self.facts().why_cold.clone()) {
             (How::Cold, Some(why)) => format!("cold ({why})"),
@@ -96,7 +96,7 @@ impl HostRecord {
     /// What `require = ["zygote"]` asks about.
     pub fn zygote_wall(&self) -> WallReport {
         let state = match self.how {
-            How::Zygote => WallState::Kernel("forked warm".to_owned()),
+            How::Zygote | How::Ahead => WallState::Kernel("forked warm".to_owned()),
             How::Cold => WallState::Absent(self.spawned_by()),
         };
         WallReport { wall: Wall::Zygote, state }

@@ -19,8 +19,8 @@ use zeroize::Zeroizing;
 use crate::spawn::SpawnError;
 use crate::spawn::children::ChildTable;
 use crate::spawn::cold::Cold;
+use crate::spawn::ends::pipe_to_us;
 use crate::spawn::newborn::{Process, Unclaimed};
-use crate::spawn::spawner::pipe_to_us;
 use crate::sys::process::{self, Ended, Found};
 
 /// How long output may still come after the helper itself has ended and its group was killed.

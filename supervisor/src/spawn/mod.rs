@@ -6,12 +6,15 @@
 //! ```text
 //! Spawner (any task) ──bounded queue──► spawner thread ─┬─ cold.rs    fork + exec of the host program
 //!                                                       ├─ zygote.rs  asks the runtime's zygote, which forks
+//!                                                       ├─ idle.rs    hands out what was forked ahead
 //!                                                       └─ helper.rs  fork + exec of a secret command; awaited outside
 //! ```
 
 pub mod children;
 mod cold;
+mod ends;
 mod helper;
+mod idle;
 pub mod interpreter;
 pub mod newborn;
 pub mod spawner;
@@ -51,6 +54,8 @@ pub struct LaunchArguments {
     pub host: Vec<OsString>,
     /// Arguments that make it a zygote; empty: there is none.
     pub zygote: Vec<OsString>,
+    /// How many of its hosts are to be forked ahead.
+    pub idle_hosts: usize,
 }
 
 /// Why there is no process.

@@ -20,8 +20,10 @@ use crate::spawn::state::Absence;
 pub enum How {
     /// Fork and exec of the host program.
     Cold,
-    /// Fork of a warm zygote; cold where there is none.
+    /// Fork of a warm zygote, ahead or at once; cold where there is none.
     Zygote,
+    /// Fork of a warm zygote, before it was needed; not to be asked for.
+    Ahead,
 }
 
 impl How {
@@ -30,6 +32,7 @@ impl How {
         match self {
             Self::Cold => "cold",
             Self::Zygote => "zygote",
+            Self::Ahead => "ahead",
         }
     }
 }

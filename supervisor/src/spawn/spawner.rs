@@ -6,23 +6,24 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use openrtc_ipc::{HostId, RuntimeName};
+use openrtc_ipc::{HostId, Need, RuntimeName};
 use openrtc_policy::bounds::SPAWNS_QUEUED_MAX;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec};
-use rustix::pipe::PipeFlags;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::config::COMMAND_RUNTIME;
 use crate::spawn::children::ChildTable;
 use crate::spawn::cold::Cold;
+use crate::spawn::ends::{Ends, Made};
 use crate::spawn::helper::{self, Helper, Output};
-use crate::spawn::newborn::{How, Newborn, Process, Unclaimed};
-use crate::spawn::state::{Absence, ZygoteRow, ZygoteState};
+use crate::spawn::idle::IdleHosts;
+use crate::spawn::newborn::{How, Newborn, Unclaimed};
+use crate::spawn::state::{Absence, Shown, ZygoteRow, ZygoteState};
 use crate::spawn::zygote::Zygote;
 use crate::spawn::{HostProgram, LaunchArguments, SpawnError};
 use crate::sys::process;
@@ -42,8 +43,8 @@ enum Request {
 pub struct Spawner {
     requests: mpsc::Sender<Request>,
     bell: Arc<OwnedFd>,
-    built_in: watch::Receiver<ZygoteState>,
-    zygotes: BTreeMap<RuntimeName, watch::Receiver<ZygoteState>>,
+    built_in: Shown,
+    zygotes: BTreeMap<RuntimeName, Shown>,
 }
 
 impl Spawner {
@@ -63,13 +64,12 @@ impl Spawner {
             RuntimeName::parse(COMMAND_RUNTIME).map_err(|_| SpawnError::Thread(io::ErrorKind::InvalidInput.into()))?;
         let mut known = BTreeMap::new();
         let mut kinds = BTreeMap::new();
-        let built_in = Kind::new(own, &path, built_in, false);
         for (runtime, arguments) in runtimes {
-            let (kind, state) = Kind::new(runtime.clone(), &path, arguments, true);
-            known.insert(runtime.clone(), state);
+            let (kind, shown) = Kind::new(runtime.clone(), &path, arguments, true);
+            known.insert(runtime.clone(), shown);
             kinds.insert(runtime, kind);
         }
-        let (mut built_in, state) = built_in;
+        let (mut built_in, shown) = Kind::new(own, &path, built_in, false);
         built_in.zygote.want();
         let rung = Arc::clone(&bell);
         let body = move || {
@@ -78,7 +78,7 @@ impl Spawner {
             Thread { path, queue, bell: rung, built_in, kinds, children }.serve()
         };
         std::thread::Builder::new().name("spawner".to_owned()).spawn(body).map_err(SpawnError::Thread)?;
-        Ok(Self { requests, bell, built_in: state, zygotes: known })
+        Ok(Self { requests, bell, built_in: shown, zygotes: known })
     }
 
     /// Starts the zygotes of all runtimes that have one of their own. Does not wait for them.
@@ -117,22 +117,27 @@ impl Spawner {
 
     /// Whether hosts of this runtime are forked from a zygote at present.
     pub fn zygote_state(&self, runtime: &RuntimeName) -> ZygoteState {
-        self.zygotes.get(runtime).unwrap_or(&self.built_in).borrow().clone()
+        self.shown(runtime).state.borrow().clone()
     }
 
     /// The same, to wait for changes.
     pub fn zygote_changes(&self, runtime: &RuntimeName) -> watch::Receiver<ZygoteState> {
-        self.zygotes.get(runtime).unwrap_or(&self.built_in).clone()
+        self.shown(runtime).state.clone()
     }
 
     /// All of them: the built-in one, as `command`, and those of runtimes with their own.
     pub fn zygote_states(&self) -> Vec<ZygoteRow> {
-        let row = |(runtime, state): (RuntimeName, &watch::Receiver<ZygoteState>)| ZygoteRow {
+        let row = |(runtime, shown): (RuntimeName, &Shown)| ZygoteRow {
             runtime,
-            state: state.borrow().clone(),
+            state: shown.state.borrow().clone(),
+            idle_hosts: shown.idle_hosts.load(Ordering::Relaxed),
         };
         let own = RuntimeName::parse(COMMAND_RUNTIME).ok().map(|name| (name, &self.built_in));
-        own.into_iter().chain(self.zygotes.iter().map(|(name, state)| (name.clone(), state))).map(row).collect()
+        own.into_iter().chain(self.zygotes.iter().map(|(name, shown)| (name.clone(), shown))).map(row).collect()
+    }
+
+    fn shown(&self, runtime: &RuntimeName) -> &Shown {
+        self.zygotes.get(runtime).unwrap_or(&self.built_in)
     }
 
     async fn send(&self, request: Request) -> Result<(), SpawnError> {
@@ -152,24 +157,33 @@ impl Spawner {
     }
 }
 
-/// One kind of host: what makes it, and its zygote.
+/// One kind of host: what makes it, its zygote, and those that wait.
 struct Kind {
     args: Vec<std::ffi::OsString>,
     zygote: Zygote,
+    idle: IdleHosts,
 }
 
 impl Kind {
-    fn new(
-        runtime: RuntimeName,
-        path: &Path,
-        arguments: LaunchArguments,
-        talks: bool,
-    ) -> (Self, watch::Receiver<ZygoteState>) {
-        let LaunchArguments { host, zygote } = arguments;
+    fn new(runtime: RuntimeName, path: &Path, arguments: LaunchArguments, talks: bool) -> (Self, Shown) {
+        let (LaunchArguments { host, zygote, idle_hosts: wanted }, children) =
+            (arguments, ChildTable::of_this_process());
         let absence = if zygote.is_empty() { Absence::None } else { Absence::Starting };
-        let (state, known) = watch::channel(ZygoteState::Absent(absence));
-        let zygote = Zygote::new(runtime, path, zygote, talks, state, ChildTable::of_this_process());
-        (Self { args: host, zygote }, known)
+        let (says, state) = watch::channel(ZygoteState::Absent(absence));
+        let idle_hosts = Arc::new(AtomicUsize::new(0));
+        let idle = IdleHosts::new(runtime.clone(), wanted, Arc::clone(&idle_hosts), children);
+        let zygote = Zygote::new(runtime, path, zygote, talks, says, children);
+        (Self { args: host, zygote, idle }, Shown { state, idle_hosts })
+    }
+
+    fn tend(&mut self) {
+        self.zygote.tend();
+        self.idle.tend(&mut self.zygote);
+    }
+
+    /// When [`Self::tend`] is due even if nothing happens.
+    fn due(&self) -> Option<Instant> {
+        self.zygote.due().into_iter().chain(self.idle.due(&self.zygote)).min()
     }
 }
 
@@ -190,8 +204,8 @@ struct Thread {
 impl Thread {
     fn serve(mut self) {
         loop {
-            self.built_in.zygote.tend();
-            self.kinds.values_mut().for_each(|kind| kind.zygote.tend());
+            self.built_in.tend();
+            self.kinds.values_mut().for_each(Kind::tend);
             while let Ok(request) = self.queue.try_recv() {
                 self.answer(request);
             }
@@ -199,15 +213,16 @@ impl Thread {
         }
     }
 
-    fn zygotes(&self) -> impl Iterator<Item = &Zygote> {
-        std::iter::once(&self.built_in).chain(self.kinds.values()).map(|kind| &kind.zygote)
+    fn all(&self) -> impl Iterator<Item = &Kind> {
+        std::iter::once(&self.built_in).chain(self.kinds.values())
     }
 
-    /// Until the bell rings, or a zygote needs tending.
+    /// Until the bell rings, or a zygote or an idle host needs tending.
     fn wait(&self) {
-        let mut watched: Vec<_> = self.zygotes().flat_map(Zygote::watched).collect();
+        let mut watched: Vec<_> =
+            self.all().flat_map(|kind| kind.zygote.watched().chain(kind.idle.watched())).collect();
         watched.push(PollFd::new(&*self.bell, PollFlags::IN));
-        let limit = self.zygotes().filter_map(Zygote::due).min().map(|due| {
+        let limit = self.all().filter_map(Kind::due).min().map(|due| {
             // Rounded up, so as not to come a moment too early and turn in circles.
             let left = due.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
             Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) }
@@ -232,23 +247,27 @@ impl Thread {
             }
             Request::Warm => self.kinds.values_mut().for_each(|kind| {
                 kind.zygote.want();
-                kind.zygote.tend();
+                kind.tend();
             }),
         }
     }
 
     fn host(&mut self, host: HostId, runtime: &RuntimeName, how: How) -> Result<Newborn, SpawnError> {
         let begun = Instant::now();
-        let Kind { args, zygote } = self.kinds.get_mut(runtime).unwrap_or(&mut self.built_in);
-        if how == How::Zygote && zygote.is_warm() {
-            let (ours, theirs) = ends()?;
-            let [channel, stdout, stderr] = theirs.each_ref().map(std::os::fd::AsFd::as_fd);
-            if let Some(process) = zygote.fork([channel, stdout, stderr]) {
-                return Ok(ours.newborn(host, process, Ok(()), begun));
+        let Kind { args, zygote, idle } = self.kinds.get_mut(runtime).unwrap_or(&mut self.built_in);
+        if how != How::Cold
+            && let Some((process, ours)) = idle.take()
+        {
+            return Ok(ours.newborn(host, process, Made::Warm(How::Ahead), begun));
+        }
+        if how != How::Cold && zygote.is_warm() {
+            let (ours, theirs) = Ends::make()?;
+            if let Some(process) = zygote.fork(Need::Now, theirs.each_ref().map(std::os::fd::AsFd::as_fd)) {
+                return Ok(ours.newborn(host, process, Made::Warm(How::Zygote), begun));
             }
             // These ends are not used again: a zygote that failed may have made a host that holds them.
         }
-        let (ours, [channel, stdout, stderr]) = ends()?;
+        let (ours, [channel, stdout, stderr]) = Ends::make()?;
         let cold = Cold {
             program: &self.path,
             args,
@@ -259,43 +278,7 @@ impl Thread {
             channel: Some(channel),
         };
         let process = cold.spawn(self.children)?;
-        let why = if how == How::Zygote { zygote.absence() } else { None };
-        Ok(ours.newborn(host, process, Err(why), begun))
+        let why = if how == How::Cold { None } else { zygote.absence() };
+        Ok(ours.newborn(host, process, Made::Cold(why), begun))
     }
-}
-
-/// Our ends of what connects us to a host.
-struct Ends {
-    channel: UnixStream,
-    stdout: OwnedFd,
-    stderr: OwnedFd,
-}
-
-impl Ends {
-    /// `forked`, or why not.
-    fn newborn(self, host: HostId, process: Process, forked: Result<(), Option<Absence>>, begun: Instant) -> Newborn {
-        let Self { channel, stdout, stderr } = self;
-        let how = if forked.is_ok() { How::Zygote } else { How::Cold };
-        let why_cold = forked.err().flatten();
-        Newborn { host, process, channel, stdout, stderr, how, why_cold, took: begun.elapsed() }
-    }
-}
-
-/// Our ends, non-blocking, and the host's channel, standard output and standard error, which block.
-fn ends() -> Result<(Ends, [OwnedFd; 3]), SpawnError> {
-    let make = || -> io::Result<_> {
-        let (channel, their_channel) = UnixStream::pair()?;
-        channel.set_nonblocking(true)?;
-        let (stdout, their_stdout) = pipe_to_us()?;
-        let (stderr, their_stderr) = pipe_to_us()?;
-        Ok((Ends { channel, stdout, stderr }, [their_channel.into(), their_stdout, their_stderr]))
-    };
-    make().map_err(SpawnError::Channel)
-}
-
-/// A pipe whose reading end, the first, does not block.
-pub(super) fn pipe_to_us() -> io::Result<(OwnedFd, OwnedFd)> {
-    let (reader, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
-    rustix::io::ioctl_fionbio(&reader, true)?;
-    Ok((reader, writer))
 }

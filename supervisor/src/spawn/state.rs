@@ -3,8 +3,11 @@
 //! Owns: the words that snapshots, `doctor` and host lists use for it. Never: a remedy that was not thought about.
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use openrtc_ipc::RuntimeName;
+use tokio::sync::watch;
 
 /// Why hosts are made cold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,4 +108,13 @@ pub struct ZygoteRow {
     pub runtime: RuntimeName,
     /// How it is.
     pub state: ZygoteState,
+    /// How many hosts were forked ahead, are ready, and wait for a tenant.
+    pub idle_hosts: usize,
+}
+
+/// What the spawner thread lets others see of a runtime.
+#[derive(Debug, Clone)]
+pub(super) struct Shown {
+    pub(super) state: watch::Receiver<ZygoteState>,
+    pub(super) idle_hosts: Arc<AtomicUsize>,
 }

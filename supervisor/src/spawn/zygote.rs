@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use openrtc_ipc::zygote::{FORK_FDS, MESSAGE_BYTES_MAX};
-use openrtc_ipc::{RuntimeName, ZygoteFork, ZygoteReply, fds};
+use openrtc_ipc::{Need, RuntimeName, ZygoteFork, ZygoteReply, fds};
 use openrtc_policy::bounds::{ZYGOTE_REPLY_MS, ZYGOTE_WARM_MS};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
@@ -25,8 +25,8 @@ use tokio::sync::watch;
 use crate::spawn::SpawnError;
 use crate::spawn::children::ChildTable;
 use crate::spawn::cold::Cold;
+use crate::spawn::ends::pipe_to_us;
 use crate::spawn::newborn::Process;
-use crate::spawn::spawner::pipe_to_us;
 use crate::spawn::state::{Absence, ZygoteState};
 use crate::spawn::zygote_output::ZygoteOutput;
 use crate::sys::process::{self, Ended, Found, Whom};
@@ -120,11 +120,11 @@ impl Zygote {
         }
     }
 
-    /// Asks it for a host with these ends. `None`: there is none, or it failed; make the host cold.
-    pub(super) fn fork(&mut self, ends: [BorrowedFd<'_>; FORK_FDS]) -> Option<Process> {
+    /// Asks it for a host with these ends. `None`: there is none, or it failed; a host that is needed is made cold then.
+    pub(super) fn fork(&mut self, need: Need, ends: [BorrowedFd<'_>; FORK_FDS]) -> Option<Process> {
         let Phase::Warm { socket, .. } = &self.phase else { return None };
         let fork = self.children.fork();
-        match ask(socket, ends) {
+        match ask(socket, need, ends) {
             Ok(Asked::Forked(process)) => {
                 fork.made(process.pid());
                 self.say(ZygoteState::Warm);
@@ -295,8 +295,8 @@ enum Asked {
     Declined(Absence),
 }
 
-fn ask(socket: &OwnedFd, ends: [BorrowedFd<'_>; FORK_FDS]) -> io::Result<Asked> {
-    fds::send(socket, &ZygoteFork.encode(), &ends)?;
+fn ask(socket: &OwnedFd, need: Need, ends: [BorrowedFd<'_>; FORK_FDS]) -> io::Result<Asked> {
+    fds::send(socket, &ZygoteFork { need }.encode(), &ends)?;
     let limit =
         Timespec { tv_sec: (ZYGOTE_REPLY_MS / 1000) as i64, tv_nsec: (ZYGOTE_REPLY_MS % 1000) as i64 * 1_000_000 };
     let mut answered = [PollFd::new(socket, PollFlags::IN)];

@@ -15,7 +15,7 @@ use super::cpu::Governor;
 use super::error::WallError;
 use super::machine::Machine;
 use super::rlimits::Wanted;
-use super::sampler::{Sampler, Usage};
+use super::sampler::{Exactness, Sampler, Usage};
 
 /// What a host uses, and which of its walls it has met.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -104,7 +104,7 @@ impl Raised {
             governed: self.governor.as_ref().is_some_and(Governor::works),
         };
         let walls = attest::attest(&subject, reports, expected)?;
-        self.sampler.green_light();
+        self.sampler.green_light(if self.is_guarded() { Exactness::Estimate } else { Exactness::Measure });
         Ok(walls)
     }
 

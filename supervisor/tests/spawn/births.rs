@@ -61,7 +61,7 @@ pub(crate) async fn a_zygote_host_is_our_child_and_has_nothing_but_its_channel_a
 /// A program without a zygote.
 fn only_cold(path: PathBuf, arguments: &[&str]) -> HostProgram {
     let host = arguments.iter().map(OsString::from).collect();
-    let built_in = LaunchArguments { host, zygote: Vec::new() };
+    let built_in = LaunchArguments { host, ..LaunchArguments::default() };
     HostProgram { path, built_in, runtimes: BTreeMap::new() }
 }
 

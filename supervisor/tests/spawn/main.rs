@@ -50,6 +50,7 @@ const TESTS: &[Test] = tests![
     helpers::a_helper_that_leaves_a_child_behind_is_not_waited_for,
     helpers::a_missing_helper_names_the_step_and_the_errno,
     runtimes::a_runtime_forks_from_its_own_zygote_and_from_no_other,
+    runtimes::an_idle_host_is_taken_first_and_a_dead_one_is_buried_and_replaced,
     runtimes::a_zygote_that_takes_its_time_keeps_nobody_waiting,
     runtimes::what_a_python_zygote_said_last_is_why_it_is_not_there,
     runtimes::a_zygote_that_is_unfit_says_why,
@@ -61,6 +62,11 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.first().map(String::as_str) {
         Some(openrtc_tenant_host::HOST_ARGUMENT) => program::cold(),
+        Some(openrtc_tenant_host::ZYGOTE_ARGUMENT)
+            if arguments.get(1).is_some_and(|word| word == program::GREETS_ARGUMENT) =>
+        {
+            openrtc_tenant_host::zygote::run(program::greeting_host)
+        }
         Some(openrtc_tenant_host::ZYGOTE_ARGUMENT) => openrtc_tenant_host::zygote::run(program::host),
         Some(program::HEIR_ARGUMENT) => program::heir(),
         Some(program::SUPERVISOR_ARGUMENT) => program::supervisor(),

@@ -20,6 +20,8 @@ use serde_json::{Value, json};
 pub(crate) const SUPERVISOR_ARGUMENT: &str = "__supervisor";
 /// First argument under which it is a supervisor that a shell with a child of its own became.
 pub(crate) const HEIR_ARGUMENT: &str = "__heir";
+/// Second argument under which a zygote's hosts say hello first thing, as those do that the product knows.
+pub(crate) const GREETS_ARGUMENT: &str = "__greets";
 /// How long anything may take on a slow machine.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -36,6 +38,12 @@ pub(crate) fn cold() -> ExitCode {
 pub(crate) fn host(channel: UnixStream) -> ExitCode {
     let fds = open_fds();
     serve(channel, &fds)
+}
+
+/// The same, which says hello.
+pub(crate) fn greeting_host(mut channel: UnixStream) -> ExitCode {
+    writeln!(channel, "hello").expect("a listener");
+    host(channel)
 }
 
 fn open_fds() -> Vec<i32> {
@@ -154,6 +162,7 @@ pub(crate) fn this_program() -> HostProgram {
         built_in: LaunchArguments {
             host: vec![openrtc_tenant_host::HOST_ARGUMENT.into()],
             zygote: vec![openrtc_tenant_host::ZYGOTE_ARGUMENT.into()],
+            idle_hosts: 0,
         },
         runtimes: BTreeMap::new(),
     }
@@ -272,6 +281,15 @@ pub(crate) fn zygote_pid() -> i32 {
 /// The pid of a zygote of a runtime of its own, whose output is read.
 pub(crate) fn zygote_with_output() -> i32 {
     *children().iter().find(|pid| is_zygote(**pid) && has_one_pipe(**pid)).expect("a zygote with a pipe")
+}
+
+/// The pids of hosts that say hello.
+pub(crate) fn greeting_hosts() -> Vec<i32> {
+    let greets = |pid: &i32| {
+        let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        line.contains(GREETS_ARGUMENT) && !has_one_pipe(*pid)
+    };
+    children().into_iter().filter(greets).collect()
 }
 
 /// Whether standard output and error are one pipe; a host's are two.

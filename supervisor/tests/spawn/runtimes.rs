@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use openrtc_ipc::{HostId, RuntimeName};
 use openrtc_supervisor::spawn::{
-    Absence, HostProgram, How, Interpreter, LaunchArguments, Newborn, Spawner, ZygoteRow, ZygoteState,
+    Absence, ChildTable, HostProgram, How, Interpreter, LaunchArguments, Newborn, Spawner, ZygoteRow, ZygoteState,
 };
 use rustix::process::{Pid, Signal};
 
@@ -32,7 +32,7 @@ fn python_zygote(script: &str) -> Option<Spawner> {
         return None;
     };
     let arguments = |script: &str| vec!["-I".into(), "-c".into(), script.into()];
-    let runtime = LaunchArguments { host: arguments("pass"), zygote: arguments(script) };
+    let runtime = LaunchArguments { host: arguments("pass"), zygote: arguments(script), idle_hosts: 0 };
     let runtimes = BTreeMap::from([(agency(), runtime)]);
     Some(Spawner::start(HostProgram { path, built_in: LaunchArguments::default(), runtimes }).unwrap())
 }
@@ -59,7 +59,8 @@ pub(crate) async fn a_runtime_forks_from_its_own_zygote_and_from_no_other() {
     assert_eq!((early.how, early.why_cold.clone()), (How::Cold, Some(Absence::Starting)), "it was not asked for yet");
     end(early);
     assert_eq!(settled(&spawner).await, ZygoteState::Warm);
-    let [own, other] = [agency(), program::runtime()].map(|runtime| ZygoteRow { runtime, state: ZygoteState::Warm });
+    let [own, other] =
+        [agency(), program::runtime()].map(|runtime| ZygoteRow { runtime, state: ZygoteState::Warm, idle_hosts: 0 });
     assert_eq!(spawner.zygote_states(), [other, own]);
     let forked = spawner.spawn(HOST, &agency(), How::Zygote).await.unwrap();
     assert_eq!((forked.how, forked.why_cold.clone()), (How::Zygote, None));
@@ -78,6 +79,42 @@ pub(crate) async fn a_runtime_forks_from_its_own_zygote_and_from_no_other() {
     end(built_in);
     let warm = changes.wait_for(|state| *state == ZygoteState::Warm);
     tokio::time::timeout(DEADLINE, warm).await.expect("back in time").expect("a thread");
+}
+
+pub(crate) async fn an_idle_host_is_taken_first_and_a_dead_one_is_buried_and_replaced() {
+    let mut program = two_kinds();
+    for arguments in program.runtimes.values_mut() {
+        arguments.zygote.push(program::GREETS_ARGUMENT.into());
+        arguments.idle_hosts = 1;
+    }
+    let spawner = Spawner::start(program).unwrap();
+    assert_eq!(settled(&spawner).await, ZygoteState::Warm);
+    let idle = || spawner.zygote_states().iter().find(|row| row.runtime == agency()).unwrap().idle_hosts;
+    let made = async |how: How| {
+        let newborn = spawner.spawn(HOST, &agency(), How::Zygote).await.unwrap();
+        assert_eq!((newborn.how, &newborn.why_cold), (how, &None));
+        newborn
+    };
+    program::until("one is idle", || idle() == 1).await;
+    let waits = program::greeting_hosts();
+    let ahead = made(How::Ahead).await;
+    assert_eq!((&waits[..], idle()), (&[ahead.process.pid()][..], 0));
+    // The next is not due before a second is over.
+    [made(How::Zygote).await, ahead].into_iter().for_each(end);
+
+    program::until("another is idle", || idle() == 1).await;
+    let waits = program::greeting_hosts();
+    assert_eq!(waits.len(), 1, "{waits:?}");
+    rustix::process::kill_process(Pid::from_raw(waits[0]).unwrap(), Signal::KILL).unwrap();
+    program::until("it is buried", || !ChildTable::of_this_process().holds(waits[0])).await;
+    program::until("another is there", || idle() == 1).await;
+    let last = program::greeting_hosts();
+    assert!(last.len() == 1 && last != waits, "{last:?}");
+    let pid = Pid::from_raw(program::zygote_with_output()).unwrap();
+    rustix::process::kill_process(pid, Signal::KILL).unwrap();
+    let orphan = made(How::Ahead).await;
+    assert_eq!(last, [orphan.process.pid()], "it outlives its zygote");
+    end(orphan);
 }
 
 pub(crate) async fn a_zygote_that_takes_its_time_keeps_nobody_waiting() {

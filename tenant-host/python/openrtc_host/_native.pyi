@@ -55,6 +55,10 @@ class Channel:
     def events_dropped(self) -> int:
         """Events and log lines dropped because the supervisor did not read."""
 
+    @property
+    def ahead(self) -> bool:
+        """Whether this host was forked before anybody needed it; `launch` says that it can be had."""
+
     def launch(self, program: str) -> None:
         """Says hello, raises the walls and says that they stand, blocking.
 

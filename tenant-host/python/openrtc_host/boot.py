@@ -1,6 +1,7 @@
 """From a bare process to a serving host: the same for one that a zygote forked and one that was exec'd.
 
-Owns: the order of the steps after the fork: walls, chance, environment, application, ready, serving. Never: loads
+Owns: the order of the steps after the fork: settling where there is time, walls, chance, environment, application,
+ready, serving. Never: loads
 anything of the tenant's before the supervisor's green light, or shares a random number with a sibling.
 """
 
@@ -77,6 +78,8 @@ def end(code: int) -> NoReturn:
 
 
 def _run(channel: Channel) -> int:
+    if channel.ahead:
+        settle()
     reseed()
     reset_signals()
     logs.print_lines()
@@ -100,6 +103,13 @@ def _run(channel: Channel) -> int:
     asyncio.set_event_loop(loop)
     serve(loop, lambda: Host(channel, loaded, configure, folder, handler))
     return 0
+
+
+def settle() -> None:
+    """Makes the pages that every host writes to this process's own, while nobody waits for it: by playing its part."""
+    from . import dry_run
+
+    dry_run.play(times=1)
 
 
 def _load(channel: Channel, configure: dict[str, Any]) -> tuple[Loaded, str]:

@@ -1,4 +1,4 @@
-"""A host's whole part played once in the zygote, to nobody.
+"""A host's whole part played to nobody: once in the zygote, and once more in a host that is not needed yet.
 
 Owns: the stand-in for the channel, and sessions that do nothing. What the interpreter writes into code when it first
 runs it (from 3.11 on: the specialised instructions) then lies in pages that all hosts share. Never: runs anything of an
@@ -23,20 +23,20 @@ _TIMES = 24
 """Enough for the interpreter to settle on its instructions: it begins to after eight runs."""
 
 
-def play() -> None:
-    """Plays it."""
+def play(times: int = _TIMES) -> None:
+    """Plays it, with so many sessions."""
     environment = dict(os.environ)
     near, far = socket.socketpair()
     far.setblocking(False)
     loop = asyncio.new_event_loop()
     try:
-        for _ in range(_TIMES):
+        for _ in range(times):
             boot.reseed()
             boot.apply_environment({"env": [], "secrets": []}, "dry-run")
         context.configure("{}")
         handler = logs.install(_nobody)
         near.send(b"x")
-        channel = cast("Channel", _Script(far))
+        channel = cast("Channel", _Script(far, times))
         host.run(loop, lambda: host.Host(channel, _Application(), {"terminate_grace_ms": 1000}, None, handler))
     finally:
         loop.close()
@@ -67,8 +67,9 @@ class _Application:
 class _Script:
     """The channel's stand-in: each session is started, asked to end and followed by a ping; then all is over."""
 
-    def __init__(self, far: socket.socket) -> None:
+    def __init__(self, far: socket.socket, times: int) -> None:
         self._far = far
+        self._times = times
         self._turn = 0
         self.events_dropped = 0
 
@@ -77,7 +78,7 @@ class _Script:
 
     def receive(self) -> list[tuple[str, dict[str, Any]]]:
         self._turn += 1
-        if self._turn > _TIMES:
+        if self._turn > self._times:
             return [("Shutdown", {"grace_ms": 1000})]
         session = {"run": 1, "seq": self._turn}
         info = {

@@ -142,7 +142,7 @@ _COMMON: dict[str, Setting] = {
     "job_memory_warn_mb": _warn("job_memory_limit_mb"),
     "job_memory_limit_mb": _memory(),
     "drain_timeout": _key("supervisor", "drain_timeout_s"),
-    "num_idle_processes": _taken("none: hosts are forked on demand"),
+    "num_idle_processes": _taken("[runtimes.NAME] num_idle_hosts: hosts are forked ahead"),
     "shutdown_process_timeout": _key("supervisor", "terminate_grace_s"),
     "session_end_timeout": _honoured(),
     "initialize_process_timeout": _key("supervisor", "initialize_timeout_s"),

@@ -98,13 +98,15 @@ fn send(socket: &UnixStream, slices: &[IoSlice<'_>]) -> io::Result<usize> {
 pub(crate) struct Channel {
     stage: Mutex<Stage>,
     fd: RawFd,
+    /// Whether nobody waits for this host yet.
+    ahead: bool,
 }
 
 impl Channel {
-    pub(crate) fn new(socket: UnixStream, inherited: Inherited) -> Self {
+    pub(crate) fn new(socket: UnixStream, inherited: Inherited, ahead: bool) -> Self {
         let fd = socket.as_raw_fd();
         let channel = blocking::Channel::new(socket);
-        Self { stage: Mutex::new(Stage::Booting { channel, inherited }), fd }
+        Self { stage: Mutex::new(Stage::Booting { channel, inherited }), fd, ahead }
     }
 
     fn stage(&self) -> MutexGuard<'_, Stage> {
@@ -154,6 +156,12 @@ fn unsendable(error: &dyn std::error::Error) -> PyErr {
 
 #[pymethods]
 impl Channel {
+    /// Whether this host was forked before anybody needed it; its hello says that it can be had.
+    #[getter]
+    fn ahead(&self) -> bool {
+        self.ahead
+    }
+
     /// From hello to the walls, blocking.
     fn launch(&self, program: &str) -> PyResult<()> {
         let launched = self.booting("launch", |channel, inherited| dialogue::launch(channel, program, inherited))?;
@@ -283,7 +291,7 @@ impl Channel {
 #[pyfunction]
 pub(crate) fn adopt_channel() -> PyResult<Channel> {
     match openrtc_tenant_host::sys::channel::adopt(CHANNEL_FD) {
-        Ok(socket) => Ok(Channel::new(socket, Inherited::Nothing)),
+        Ok(socket) => Ok(Channel::new(socket, Inherited::Nothing, false)),
         Err(error) => Err(HostError::new_err(format!(
             "{}. This module is started by openrtc-supervisor, which gives it a channel",
             faults::failed_to(&error)

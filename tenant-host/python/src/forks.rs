@@ -3,6 +3,7 @@
 //! Owns: the order of that work. Never: lets Python run between the request and the fork, or releases the interpreter
 //! lock: there is one thread, and signals wait.
 
+use openrtc_ipc::Need;
 use openrtc_tenant_host::lockdown::Inherited;
 use openrtc_tenant_host::zygote::{ForkHooks, Zygote, ZygoteError};
 use pyo3::prelude::*;
@@ -46,8 +47,8 @@ pub(crate) fn serve_forks(py: Python<'_>, allowed_threads: usize) -> PyResult<Op
     let zygote = Zygote::inherited().map_err(failed)?;
     zygote.resume().map_err(failed)?;
     let mut around = Around { interpreter: ForkingInterpreter::new(py), gnutls: Gnutls::mapped() };
-    let socket = zygote.serve(&mut around, allowed_threads).map_err(failed)?;
-    Ok(socket.map(|socket| Channel::new(socket, Inherited::Zygote)))
+    let forked = zygote.serve(&mut around, allowed_threads).map_err(failed)?;
+    Ok(forked.map(|(socket, need)| Channel::new(socket, Inherited::Zygote, need == Need::Later)))
 }
 
 /// Says that this zygote cannot become warm.

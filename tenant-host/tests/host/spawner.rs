@@ -10,7 +10,7 @@ use std::process::Child;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socketpair, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike};
 use openrtc_ipc::zygote::MESSAGE_BYTES_MAX;
-use openrtc_ipc::{ZygoteFork, ZygoteReply, fds};
+use openrtc_ipc::{Need, ZygoteFork, ZygoteReply, fds};
 
 use crate::supervisor::{DEADLINE, exec};
 
@@ -44,7 +44,7 @@ impl Spawned {
         ours.set_read_timeout(Some(DEADLINE)).unwrap();
         let output = std::fs::File::options().write(true).open("/dev/null").unwrap();
         let ends = [theirs.as_fd(), output.as_fd(), output.as_fd()];
-        fds::send(self.socket.as_ref().unwrap(), &ZygoteFork.encode(), &ends).unwrap();
+        fds::send(self.socket.as_ref().unwrap(), &ZygoteFork { need: Need::Now }.encode(), &ends).unwrap();
         match self.answer() {
             (ZygoteReply::Forked { pid }, Some(_)) => (pid, ours),
             other => panic!("{other:?}"),

@@ -150,7 +150,12 @@ fn agency() -> Snapshot {
             ("tenant_cap".to_owned(), 11),
             ("draining".to_owned(), 0),
         ]),
-        zygotes: vec![Zygote { runtime: "command".to_owned(), spawn: "zygote".to_owned(), remedy: None }],
+        zygotes: vec![Zygote {
+            runtime: "command".to_owned(),
+            spawn: "zygote".to_owned(),
+            remedy: None,
+            idle_hosts: 0,
+        }],
         walls: vec![wall("network", Strength::Absent, "no namespace", Some("run as root, or allow user namespaces"))],
         ..Snapshot::default()
     }

@@ -39,6 +39,7 @@ pub(super) fn python(runtime: &PythonRuntime, table: &mut Table) {
         Preload::Modules(modules) => put(table, "preload", modules.clone()),
     }
     put(table, "preload_end_of_turn", runtime.preload_end_of_turn);
+    put(table, "num_idle_hosts", runtime.num_idle_hosts as i64);
 }
 
 /// Whether two are the same as far as the file can say.

@@ -123,6 +123,7 @@ fn the_defaults_are_those_for_python() {
     assert_eq!(found.target, ApplicationTarget::Script(place.path().join("main.py")));
     assert_eq!((found.load_app, &found.preload), (LoadApp::Host, &Preload::Auto));
     assert!(found.preload_end_of_turn);
+    assert_eq!(found.num_idle_hosts, 1);
     let script = place.path().join("main.py").display().to_string();
     let plan = serde_json::json!({
         "target": {"script": script}, "preload": "auto", "preload_end_of_turn": true, "load_app": "host",
@@ -192,7 +193,7 @@ fn an_application_is_a_script_an_attribute_or_a_folder() {
 #[test]
 fn what_is_shown_of_a_python_runtime_loads_again() {
     let text = format!(
-        "{APP}preload = [\"livekit.agents\"]\npreload_end_of_turn = false\n[runtimes.agency.env]\nDB = {{ env = \"DB\" }}\n"
+        "{APP}preload = [\"livekit.agents\"]\npreload_end_of_turn = false\nnum_idle_hosts = 3\n[runtimes.agency.env]\nDB = {{ env = \"DB\" }}\n"
     );
     let place = place();
     let shown = place.load(&text).unwrap().redacted_toml();
@@ -200,6 +201,7 @@ fn what_is_shown_of_a_python_runtime_loads_again() {
     let again = Place::new().load(&shown).unwrap();
     assert_eq!(again.redacted_toml(), shown);
     assert!(!python(&again).preload_end_of_turn);
+    assert_eq!(python(&again).num_idle_hosts, 3);
     assert_eq!(again.rules.runtimes[&runtime("agency")].max_sessions_per_host, Some(50));
 }
 

@@ -119,9 +119,9 @@ fn described(text: &str) -> BTreeMap<String, Described> {
 async fn the_page_lists_every_family_and_no_other() {
     let world = world(one_of_each);
     let mut text = metrics(&world, Form::Prometheus).await.unwrap();
-    let row = ZygoteRow { runtime: RuntimeName::parse("command").unwrap(), state: ZygoteState::Warm };
+    let row = ZygoteRow { runtime: RuntimeName::parse("command").unwrap(), state: ZygoteState::Warm, idle_hosts: 1 };
     let mut rest = Families::with_prefix(crate::metrics::PREFIX);
-    rest.register_collector(Box::new(Table(vec![zygotes(&[row])])));
+    rest.register_collector(Box::new(Table(zygotes(&[row]).into())));
     text += &Form::Prometheus.write(&[rest]);
     let mut table = "| family | type | labels | meaning |\n|---|---|---|---|\n".to_owned();
     for (name, family) in described(&text) {
