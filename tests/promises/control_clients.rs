@@ -206,6 +206,37 @@ fn a_stale_socket_is_told_from_a_supervisor_and_taken_over_by_the_next() {
     next.wait().expect("wait");
 }
 
+#[test]
+fn a_client_finds_the_supervisor_by_its_configuration() {
+    let place = tempfile::Builder::new().prefix("ort-").tempdir().expect("directory");
+    let below = |name: &str| place.path().join(name).display().to_string();
+    let dirs = format!("[supervisor]\nruntime_dir = {:?}\nstate_dir = {:?}\n", below("run"), below("state"));
+    let file = place.path().join("agency.toml");
+    std::fs::write(&file, format!("config_version = 1\n{dirs}[agents.wait]\ncommand = [\"/bin/cat\"]\n"))
+        .expect("write");
+    let command = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(openrtc_tests::binary());
+        command.env_clear().env("PATH", "/usr/bin:/bin").args(arguments);
+        command
+    };
+    let named = ["--config", file.to_str().expect("UTF-8")];
+    let ask = || command(&["snapshot"]).args(named).output().expect("ask");
+    let none = ask();
+    let error = String::from_utf8_lossy(&none.stderr).into_owned();
+    assert_eq!(none.status.code(), Some(3), "{error}");
+    assert!(error.contains(&below("run")) && !error.contains("root's default"), "one place is tried: {error}");
+    let mut running = command(&["run"]).args(named).spawn().expect("start");
+    until("it answers", || ask().status.success().then_some(()));
+    let by_environment = command(&["snapshot"]).env("OPENRTC_SUPERVISOR_CONFIG", &file).output().expect("ask");
+    assert_eq!(by_environment.status.code(), Some(0));
+    std::fs::write(&file, "config_version = 1\n[supervisr]\n").expect("write");
+    let faulty = ask();
+    assert_eq!(faulty.status.code(), Some(2), "another supervisor must not be asked instead");
+    let socket = place.path().join("run/control.sock");
+    assert!(cli(&socket, &["shutdown"]).status.success());
+    assert!(running.wait().expect("its end").success());
+}
+
 fn cli(socket: &Path, arguments: &[&str]) -> std::process::Output {
     let mut command = std::process::Command::new(openrtc_tests::binary());
     command.arg("--control-socket").arg(socket).args(arguments).output().expect("run")

@@ -110,7 +110,7 @@ pub fn doctor(global: &Global) -> Result<DoctorReport, CliError> {
             None => finding(&key, Verdict::Pass, python.interpreter.display().to_string(), None),
         }
     }));
-    report.findings.push(control_socket(&config.supervisor.control_socket));
+    report.findings.push(socket_finding(&config.supervisor.control_socket));
     report.findings.extend(Preflight::of(&config).findings());
     Ok(report)
 }
@@ -121,7 +121,7 @@ fn no_configuration() -> Finding {
 }
 
 /// A socket that nobody listens at is what a supervisor left that was killed.
-fn control_socket(path: &Path) -> Finding {
+fn socket_finding(path: &Path) -> Finding {
     let shown = path.display();
     match std::os::unix::net::UnixStream::connect(path) {
         Ok(_) => finding("control_socket", Verdict::Pass, format!("{shown}: a supervisor listens"), None),
@@ -152,6 +152,11 @@ pub fn state_dir(global: &Global) -> Result<Option<PathBuf>, CliError> {
         Some(_) => Ok(Some(load(global)?.supervisor.state_dir)),
         None => Ok(paths::state_dir(&request(global).environment, paths::is_root())),
     }
+}
+
+/// The socket of the configuration at hand, if there is one.
+pub fn control_socket(global: &Global) -> Result<Option<PathBuf>, CliError> {
+    global.config.as_ref().map(|_| Ok(load(global)?.supervisor.control_socket)).transpose()
 }
 
 /// `config check`.

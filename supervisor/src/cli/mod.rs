@@ -77,7 +77,7 @@ pub struct Cli {
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
 pub struct Global {
-    /// Configuration file; without one, the defaults
+    /// Configuration file; without one, the defaults. A command that asks a supervisor finds it by this file
     #[arg(long, global = true, help_heading = GLOBAL, value_name = "PATH", env = "OPENRTC_SUPERVISOR_CONFIG")]
     pub config: Option<PathBuf>,
     /// How sessions are kept apart; `process` is the only way
@@ -321,7 +321,8 @@ impl Asked<'_> {
     fn find_at(&self, socket: Option<&Path>) -> Result<Client, CliError> {
         let variable = |name: &str| -> Option<OsString> { std::env::var_os(name) };
         let socket = socket.or(self.global.control_socket.as_deref());
-        Ok(Client::find(find::candidates(socket, variable))?)
+        let configured = || here::control_socket(self.global);
+        Ok(Client::find(find::candidates(socket, variable, configured)?)?)
     }
 
     fn of<F: Future<Output = Result<A, CliError>>, A>(&self, ask: impl FnOnce(Client) -> F) -> Result<A, CliError> {
