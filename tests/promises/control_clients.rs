@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
 use openrtc_tests::{Running, Setup, http, until};
@@ -225,7 +226,7 @@ fn a_client_finds_the_supervisor_by_its_configuration() {
     let error = String::from_utf8_lossy(&none.stderr).into_owned();
     assert_eq!(none.status.code(), Some(3), "{error}");
     assert!(error.contains(&below("run")) && !error.contains("root's default"), "one place is tried: {error}");
-    let mut running = command(&["run"]).args(named).spawn().expect("start");
+    let mut running = command(&["run", "--quiet"]).args(named).stderr(Stdio::null()).spawn().expect("start");
     until("it answers", || ask().status.success().then_some(()));
     let by_environment = command(&["snapshot"]).env("OPENRTC_SUPERVISOR_CONFIG", &file).output().expect("ask");
     assert_eq!(by_environment.status.code(), Some(0));

@@ -109,8 +109,11 @@ impl IdleHosts {
             if matches!(process::look(Whom::Pidfd(process.pidfd()), false), Ok(Found::Running)) {
                 return true;
             }
-            let ended = children.reap(process);
-            tracing::warn!(runtime = %self.runtime, pid = process.pid(), ?ended, "an idle host ended before it was needed");
+            let how = match children.reap(process) {
+                Ok(Found::Ended(corpse)) => corpse.ended.to_string(),
+                Ok(Found::Running) | Err(_) => "unknown".to_owned(),
+            };
+            tracing::warn!(runtime = %self.runtime, pid = process.pid(), how, "an idle host ended before it was needed");
             false
         });
         if self.hosts.len() < before {

@@ -278,12 +278,7 @@ fn ended(error: &io::Error) -> bool {
 }
 
 fn died(ended: Option<Ended>, last: String) -> Absence {
-    let how = match ended {
-        Some(Ended::Exited(code)) => format!("exit code {code}"),
-        Some(Ended::Signalled(signal)) => format!("signal {signal}"),
-        None => String::new(),
-    };
-    Absence::Died { how, last }
+    Absence::Died { how: ended.map(|ended| ended.to_string()).unwrap_or_default(), last }
 }
 
 fn pair() -> io::Result<(OwnedFd, OwnedFd)> {

@@ -2,6 +2,7 @@
 //!
 //! Owns: `waitid`, and the default disposition of `SIGCHLD`. Never: waits for any child, only for a named one.
 
+use std::fmt;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -25,6 +26,15 @@ pub enum Ended {
     Exited(i32),
     /// By this signal, with or without a core dump.
     Signalled(i32),
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exited(code) => write!(f, "exit code {code}"),
+            Self::Signalled(signal) => write!(f, "signal {signal}"),
+        }
+    }
 }
 
 /// A process that has ended.
