@@ -41,9 +41,14 @@ impl Ends {
         PollFd::new(&self.channel, PollFlags::IN)
     }
 
-    /// Whether the host has said something that nobody has read.
-    pub(super) fn has_word(&self) -> bool {
-        matches!(rustix::event::poll(&mut [self.channel()], Some(&Timespec::default())), Ok(1))
+    /// What has come that nobody has read.
+    pub(super) fn heard(&self) -> Heard {
+        let mut channel = [self.channel()];
+        match rustix::event::poll(&mut channel, Some(&Timespec::default())) {
+            Ok(0) | Err(_) => Heard::Nothing,
+            Ok(_) if channel[0].revents() == PollFlags::IN => Heard::Word,
+            Ok(_) => Heard::End,
+        }
     }
 
     /// The host at the other side.
@@ -55,6 +60,17 @@ impl Ends {
         };
         Newborn { host, process, channel, stdout, stderr, how, why_cold, took: begun.elapsed() }
     }
+}
+
+/// What has come from a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// Nothing yet.
+    Nothing,
+    /// It has said something, and listens.
+    Word,
+    /// It has closed its end.
+    End,
 }
 
 /// How a host was made.

@@ -4,8 +4,9 @@
 //! demand is there sooner), makes one cold, or has one do anything for a tenant.
 //!
 //! ```text
-//! due ──fork──► works ──hello──► idle ──taken──► a newborn as any other
-//!                 └────────────────┴──death──► due again, later each time
+//! due ──fork──► Settling ──hello──► Ready ──taken──► a newborn as any other
+//!                 │ end of its channel, silence
+//!                 └──kill──► dead ──► due again, later each time
 //! ```
 
 use std::collections::VecDeque;
@@ -17,13 +18,15 @@ use openrtc_ipc::{Need, RuntimeName};
 use rustix::event::{PollFd, PollFlags};
 
 use crate::spawn::children::ChildTable;
-use crate::spawn::ends::Ends;
+use crate::spawn::ends::{Ends, Heard};
 use crate::spawn::newborn::Process;
 use crate::spawn::zygote::Zygote;
 use crate::sys::process::{self, Found, Whom};
 
 /// From taking one to forking the next: whoever took it, a call that connects perhaps, is served by then.
 const REFILL: Duration = Duration::from_secs(1);
+/// Until one must have said hello; it takes some milliseconds.
+const SETTLED: Duration = Duration::from_secs(10);
 /// Longest wait for the next after some could not be made, or died.
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
 
@@ -31,8 +34,13 @@ const BACKOFF_MAX: Duration = Duration::from_secs(30);
 struct Idle {
     process: Process,
     ends: Ends,
-    /// Whether it has said hello.
-    ready: bool,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Settling { until: Instant },
+    Ready,
 }
 
 /// The idle hosts of one runtime, as the spawner thread keeps them.
@@ -59,24 +67,36 @@ impl IdleHosts {
         Self { runtime, wanted, hosts: VecDeque::new(), due: Instant::now(), pause: REFILL, count, children }
     }
 
-    /// Buries the dead, hears who is ready, and makes one that is due: one at a time, so that whoever needs a host at once
-    /// need not wait for all.
-    pub(super) fn tend(&mut self, zygote: &mut Zygote) {
+    /// Buries the dead, hears who is ready, and kills who will not be.
+    pub(super) fn tend(&mut self) {
         self.bury_dead();
-        self.hosts.iter_mut().for_each(|idle| idle.ready = idle.ready || idle.ends.has_word());
-        if self.due(zygote).is_some_and(|due| due <= Instant::now()) {
-            match Self::make(zygote) {
-                Some(idle) => self.hosts.push_back(idle),
-                None => self.put_off(),
+        let now = Instant::now();
+        for Idle { process, ends, state } in &mut self.hosts {
+            let State::Settling { until } = *state else { continue };
+            match ends.heard() {
+                Heard::Word => *state = State::Ready,
+                Heard::Nothing if now < until => {}
+                // Its death is what comes next.
+                Heard::Nothing | Heard::End => drop(process.kill()),
             }
         }
         self.tell();
     }
 
+    /// Makes one that is due. One at a time: whoever needs a host at once need not wait for all.
+    pub(super) fn refill(&mut self, zygote: &mut Zygote) {
+        if self.next(zygote).is_some_and(|due| due <= Instant::now()) {
+            match Self::make(zygote) {
+                Some(idle) => self.hosts.push_back(idle),
+                None => self.put_off(),
+            }
+        }
+    }
+
     /// One that is ready.
     pub(super) fn take(&mut self) -> Option<(Process, Ends)> {
         self.bury_dead();
-        let found = self.hosts.iter().position(|idle| idle.ready)?;
+        let found = self.hosts.iter().position(|idle| idle.state == State::Ready)?;
         let Idle { process, ends, .. } = self.hosts.remove(found)?;
         self.pause = REFILL;
         self.due = Instant::now() + self.pause;
@@ -86,21 +106,29 @@ impl IdleHosts {
 
     /// Descriptors whose readiness calls for [`Self::tend`].
     pub(super) fn watched(&self) -> impl Iterator<Item = PollFd<'_>> {
-        self.hosts.iter().flat_map(|Idle { process, ends, ready }| {
+        self.hosts.iter().flat_map(|Idle { process, ends, state }| {
             let death = PollFd::from_borrowed_fd(process.pidfd(), PollFlags::IN);
-            std::iter::once(death).chain((!ready).then(|| ends.channel()))
+            std::iter::once(death).chain((*state != State::Ready).then(|| ends.channel()))
         })
     }
 
-    /// When [`Self::tend`] is due even if nothing happens.
+    /// When [`Self::tend`] or [`Self::refill`] is due even if nothing happens.
     pub(super) fn due(&self, zygote: &Zygote) -> Option<Instant> {
+        let settled = self.hosts.iter().filter_map(|idle| match idle.state {
+            State::Settling { until } => Some(until),
+            State::Ready => None,
+        });
+        settled.chain(self.next(zygote)).min()
+    }
+
+    fn next(&self, zygote: &Zygote) -> Option<Instant> {
         (self.hosts.len() < self.wanted && zygote.is_warm()).then_some(self.due)
     }
 
     fn make(zygote: &mut Zygote) -> Option<Idle> {
         let (ends, theirs) = Ends::make().ok()?;
         let process = zygote.fork(Need::Later, theirs.each_ref().map(std::os::fd::AsFd::as_fd))?;
-        Some(Idle { process, ends, ready: false })
+        Some(Idle { process, ends, state: State::Settling { until: Instant::now() + SETTLED } })
     }
 
     fn bury_dead(&mut self) {
@@ -127,6 +155,6 @@ impl IdleHosts {
     }
 
     fn tell(&self) {
-        self.count.store(self.hosts.iter().filter(|idle| idle.ready).count(), Ordering::Relaxed);
+        self.count.store(self.hosts.iter().filter(|idle| idle.state == State::Ready).count(), Ordering::Relaxed);
     }
 }

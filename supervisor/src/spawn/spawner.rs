@@ -178,10 +178,14 @@ impl Kind {
 
     fn tend(&mut self) {
         self.zygote.tend();
-        self.idle.tend(&mut self.zygote);
+        self.idle.tend();
     }
 
-    /// When [`Self::tend`] is due even if nothing happens.
+    fn refill(&mut self) {
+        self.idle.refill(&mut self.zygote);
+    }
+
+    /// When [`Self::tend`] or [`Self::refill`] is due even if nothing happens.
     fn due(&self) -> Option<Instant> {
         self.zygote.due().into_iter().chain(self.idle.due(&self.zygote)).min()
     }
@@ -209,6 +213,9 @@ impl Thread {
             while let Ok(request) = self.queue.try_recv() {
                 self.answer(request);
             }
+            // After whoever waits for a host now.
+            self.kinds.values_mut().for_each(Kind::refill);
+            self.built_in.refill();
             self.wait();
         }
     }

@@ -51,6 +51,7 @@ const TESTS: &[Test] = tests![
     helpers::a_missing_helper_names_the_step_and_the_errno,
     runtimes::a_runtime_forks_from_its_own_zygote_and_from_no_other,
     runtimes::an_idle_host_is_taken_first_and_a_dead_one_is_buried_and_replaced,
+    runtimes::an_idle_host_that_closes_its_channel_is_killed_and_not_handed_out,
     runtimes::a_zygote_that_takes_its_time_keeps_nobody_waiting,
     runtimes::what_a_python_zygote_said_last_is_why_it_is_not_there,
     runtimes::a_zygote_that_is_unfit_says_why,
@@ -62,12 +63,11 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.first().map(String::as_str) {
         Some(openrtc_tenant_host::HOST_ARGUMENT) => program::cold(),
-        Some(openrtc_tenant_host::ZYGOTE_ARGUMENT)
-            if arguments.get(1).is_some_and(|word| word == program::GREETS_ARGUMENT) =>
-        {
-            openrtc_tenant_host::zygote::run(program::greeting_host)
-        }
-        Some(openrtc_tenant_host::ZYGOTE_ARGUMENT) => openrtc_tenant_host::zygote::run(program::host),
+        Some(openrtc_tenant_host::ZYGOTE_ARGUMENT) => match arguments.get(1).map(String::as_str) {
+            Some(program::GREETS_ARGUMENT) => openrtc_tenant_host::zygote::run(program::greeting_host),
+            Some(program::CLOSES_ARGUMENT) => openrtc_tenant_host::zygote::run(program::closing_host),
+            _ => openrtc_tenant_host::zygote::run(program::host),
+        },
         Some(program::HEIR_ARGUMENT) => program::heir(),
         Some(program::SUPERVISOR_ARGUMENT) => program::supervisor(),
         _ => run(arguments.iter().find(|argument| !argument.starts_with('-')).map(String::as_str)),

@@ -22,6 +22,8 @@ pub(crate) const SUPERVISOR_ARGUMENT: &str = "__supervisor";
 pub(crate) const HEIR_ARGUMENT: &str = "__heir";
 /// Second argument under which a zygote's hosts say hello first thing, as those do that the product knows.
 pub(crate) const GREETS_ARGUMENT: &str = "__greets";
+/// Second argument under which they add their pid to the file of the third, close their channel and stay.
+pub(crate) const CLOSES_ARGUMENT: &str = "__closes";
 /// How long anything may take on a slow machine.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -44,6 +46,17 @@ pub(crate) fn host(channel: UnixStream) -> ExitCode {
 pub(crate) fn greeting_host(mut channel: UnixStream) -> ExitCode {
     writeln!(channel, "hello").expect("a listener");
     host(channel)
+}
+
+/// One that is of no use.
+pub(crate) fn closing_host(channel: UnixStream) -> ExitCode {
+    let path = std::env::args().nth(3).expect("a file");
+    let mut file = std::fs::File::options().append(true).open(path).expect("the file");
+    writeln!(file, "{}", std::process::id()).expect("room");
+    drop(channel);
+    loop {
+        std::thread::park();
+    }
 }
 
 fn open_fds() -> Vec<i32> {
@@ -285,11 +298,11 @@ pub(crate) fn zygote_with_output() -> i32 {
 
 /// The pids of hosts that say hello.
 pub(crate) fn greeting_hosts() -> Vec<i32> {
-    let greets = |pid: &i32| {
+    let is_one = |pid: &i32| {
         let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         line.contains(GREETS_ARGUMENT) && !has_one_pipe(*pid)
     };
-    children().into_iter().filter(greets).collect()
+    children().into_iter().filter(is_one).collect()
 }
 
 /// Whether standard output and error are one pipe; a host's are two.

@@ -117,6 +117,27 @@ pub(crate) async fn an_idle_host_is_taken_first_and_a_dead_one_is_buried_and_rep
     end(orphan);
 }
 
+pub(crate) async fn an_idle_host_that_closes_its_channel_is_killed_and_not_handed_out() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let mut program = two_kinds();
+    for arguments in program.runtimes.values_mut() {
+        arguments.zygote.extend([program::CLOSES_ARGUMENT.into(), file.path().into()]);
+        arguments.idle_hosts = 1;
+    }
+    let spawner = Spawner::start(program).unwrap();
+    assert_eq!(settled(&spawner).await, ZygoteState::Warm);
+    let made = || -> Vec<i32> {
+        let pids = std::fs::read_to_string(file.path()).unwrap();
+        pids.lines().map(|pid| pid.parse().unwrap()).collect()
+    };
+    program::until("another is made later", || made().len() >= 2).await;
+    program::until("they are buried", || made().into_iter().all(|pid| !ChildTable::of_this_process().holds(pid))).await;
+    let at_once = spawner.spawn(HOST, &agency(), How::Zygote).await.unwrap();
+    assert_eq!(at_once.how, How::Zygote);
+    end(at_once);
+    program::end_zygotes();
+}
+
 pub(crate) async fn a_zygote_that_takes_its_time_keeps_nobody_waiting() {
     let Some(spawner) = python_zygote("import sys; print('importing'); sys.stdin.read(); import time; time.sleep(600)")
     else {
