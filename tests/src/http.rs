@@ -16,13 +16,14 @@ pub fn post(runtime_dir: &Path, path: &str, body: &Value) -> std::io::Result<(u1
     let token = fs::read_to_string(runtime_dir.join("control.token"))?;
     let body = body.to_string();
     let mut socket = UnixStream::connect(runtime_dir.join("control.sock"))?;
-    write!(
-        socket,
+    // In one piece: who is refused by the head alone may find the socket closed before the next.
+    let request = format!(
         "POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\n\
          Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
         token.trim(),
         body.len()
-    )?;
+    );
+    socket.write_all(request.as_bytes())?;
     let mut answer = String::new();
     socket.read_to_string(&mut answer)?;
     let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);

@@ -24,6 +24,11 @@ pub(super) fn perform(asked: &Asked<'_>) -> Result<Exit, CliError> {
             asked.output.note(&format!("{error}; this is what a supervisor of yours would find"));
             here::doctor(asked.global)?
         }
+        // What is wrong with it is one of the findings.
+        Err(CliError::Config(_)) => {
+            asked.output.note("the configuration names no supervisor to ask; this is what one would find");
+            here::doctor(asked.global)?
+        }
         Err(error) => return Err(error),
     };
     asked.output.result(&report, text)?;
