@@ -20,8 +20,9 @@ pub(super) const MAX_SESSIONS_PER_HOST: u64 = 50;
 /// Sessions in the life of one host, where nothing else is written: a call whose room its server ends leaves 6 threads and
 /// 1 MB behind in LiveKit's SDK (0025), and a host may have 512 threads.
 pub(super) const RECYCLE_AFTER_SESSIONS: u64 = 50;
-/// Open descriptors of one host, where nothing else is written.
-pub(super) const OPEN_FILES_MAX: u64 = 256;
+/// Open descriptors of one host, where nothing else is written: LiveKit's SDK needs more than 25 for a call while it connects
+/// anew, and dies where it gets none; a host may have 50 calls, which all connect anew when their server was restarted.
+pub(super) const OPEN_FILES_MAX: u64 = 2048;
 /// Hosts forked ahead, where nothing else is written: the next tenant's first call waits for no fork.
 pub(super) const NUM_IDLE_HOSTS: u64 = 1;
 /// Most modules that `preload` may list.

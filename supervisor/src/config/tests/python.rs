@@ -130,7 +130,7 @@ fn the_defaults_are_those_for_python() {
     });
     assert_eq!(serde_json::from_str::<serde_json::Value>(&found.plan_json()).unwrap(), plan);
     let (stranger, command) = (TenantId::parse("x").unwrap(), runtime("command"));
-    assert_eq!(config.wall(&stranger, &runtime("agency")).open_files_max, Some(256));
+    assert_eq!(config.wall(&stranger, &runtime("agency")).open_files_max, Some(2048));
     assert_eq!(config.wall(&stranger, &command).open_files_max, Some(1024));
     assert_eq!(config.rules.runtimes[&runtime("agency")].max_sessions_per_host, Some(50));
     assert_eq!(config.rules.runtimes[&command].max_sessions_per_host, None);
@@ -142,10 +142,10 @@ fn the_defaults_are_those_for_python() {
 #[test]
 fn what_is_written_wins_over_the_defaults_for_python() {
     let text = format!(
-        "[supervisor]\nmax_sessions_per_host = \"off\"\nrecycle_after_sessions = 7\n[wall]\nopen_files_max = 2048\n{APP}"
+        "[supervisor]\nmax_sessions_per_host = \"off\"\nrecycle_after_sessions = 7\n[wall]\nopen_files_max = 3000\n{APP}"
     );
     let config = place().load(&text).unwrap();
-    assert_eq!(config.wall(&TenantId::parse("x").unwrap(), &runtime("agency")).open_files_max, Some(2048));
+    assert_eq!(config.wall(&TenantId::parse("x").unwrap(), &runtime("agency")).open_files_max, Some(3000));
     assert_eq!(config.rules.runtimes[&runtime("agency")].max_sessions_per_host, None);
     assert_eq!(config.rules.runtimes[&runtime("agency")].recycle_after_sessions, Some(7));
 }
