@@ -55,8 +55,6 @@ max_concurrent_sessions = 20
 terminate_grace_s = 3
 missing_tenant = "reject"
 unknown_tenant = "reject"
-[wall]
-open_files_max = 256
 [livekit]
 agent_names = ["agency"]
 {livekit}
