@@ -33,7 +33,7 @@ pub(crate) fn stands_behind_walls(host: &Value) -> u32 {
     assert_eq!((field(&status, "NoNewPrivs:"), field(&status, "Seccomp:")), ("1".to_owned(), "2".to_owned()));
     let limits = fs::read_to_string(format!("/proc/{pid}/limits")).expect("limits");
     let soft_and_hard = |name: &str| field(&limits, name).split_whitespace().take(2).collect::<Vec<_>>().join(" ");
-    assert_eq!(soft_and_hard("Max open files"), "2048 2048");
+    assert_eq!(soft_and_hard("Max open files"), "13824 13824");
     assert_eq!(soft_and_hard("Max core file size"), "0 0");
     assert!(soft_and_hard("Max data size").parse::<u64>().is_err(), "{limits}");
     assert_ne!(soft_and_hard("Max data size"), "unlimited unlimited");

@@ -37,7 +37,7 @@ pub(super) fn build(
     let places = agent_places(&file.agents);
     let written: Vec<RuntimeName> = file.runtimes.iter().filter_map(|(name, _)| runtime_name(name)).collect();
     let python_written = file.runtimes.iter().filter(|(_, runtime)| runtime.is_python()).count();
-    let runtimes = runtimes(file.runtimes, environment, &file.wall, faults)?;
+    let runtimes = runtimes(file.runtimes, environment, &file.wall, sessions_per_host(&file.supervisor), faults)?;
     let agents = agents(file.agents, runtimes.keys().cloned().chain(written).collect(), faults);
     let asked = asked(&runtimes, &agents);
     // A fault in a runtime must not make names unknown that its application may bring.
@@ -132,18 +132,30 @@ fn asked(runtimes: &BTreeMap<RuntimeName, Runtime>, agents: &[Agent]) -> BTreeSe
     python.filter(without).map(|runtime| runtime.name.clone()).collect()
 }
 
+/// How many sessions a Python host may come to have at once.
+fn sessions_per_host(file: &SupervisorFile) -> u64 {
+    let sessions = file.max_sessions_per_host.unwrap_or(Limit::At(python::MAX_SESSIONS_PER_HOST));
+    sessions.number().unwrap_or_else(|| max_concurrent_sessions(file))
+}
+
+fn max_concurrent_sessions(file: &SupervisorFile) -> u64 {
+    file.max_concurrent_sessions.unwrap_or(50)
+}
+
 fn runtimes(
     named: Vec<(Spot<String>, RuntimeFile)>,
     environment: &Environment,
     wall: &WallLayer,
+    sessions_per_host: u64,
     faults: &mut Faults,
 ) -> Option<BTreeMap<RuntimeName, Runtime>> {
     let command = Runtime::command()?;
     let mut runtimes = BTreeMap::from([(command.name.clone(), command)]);
     for (name, file) in named {
         let Some(mut runtime) = file.valid(&name, environment, faults) else { continue };
-        if runtime.python().is_some() && wall.open_files_max.is_none() {
-            runtime.wall.open_files_max.get_or_insert(Limit::At(python::OPEN_FILES_MAX));
+        if runtime.python().is_some() {
+            let (pids, open_files) = (python::PIDS_PER_SESSION, python::OPEN_FILES_PER_SESSION);
+            runtime.wall.with_room_for(sessions_per_host, pids, open_files, wall);
         }
         if runtimes.contains_key(&runtime.name) {
             faults.add(&name.origin, &name.key, None, "stands here twice", "keep one of the two");
@@ -219,7 +231,7 @@ fn rules(
         session_ms_max: runtime.wall.over(parts.wall).session_ms_max(),
     };
     Some(Rules {
-        max_concurrent_sessions: file.max_concurrent_sessions.unwrap_or(50) as u32,
+        max_concurrent_sessions: max_concurrent_sessions(file) as u32,
         default_max_sessions: file.default_max_sessions.and_then(Limit::number).map(|sessions| sessions as u32),
         unknown_tenant: file.unknown_tenant.unwrap_or(UnknownTenant::DefaultConfig),
         missing_tenant: file.missing_tenant.unwrap_or(MissingTenant::Default),

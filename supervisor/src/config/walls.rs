@@ -14,6 +14,12 @@ use super::tree::Value;
 const MIB: u64 = 1 << 20;
 /// A year at most.
 const CPU_SECONDS: RangeInclusive<u64> = 1..=31_536_000;
+const PIDS: RangeInclusive<u64> = 4..=4_194_304;
+const OPEN_FILES: RangeInclusive<u64> = 16..=1_048_576;
+/// Processes and threads of a host, where nothing else is written.
+const PIDS_MAX: u64 = 512;
+/// Open descriptors of a host, where nothing else is written.
+const OPEN_FILES_MAX: u64 = 1024;
 
 /// Where the warning mark of memory stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,8 +83,8 @@ impl WallLayer {
             cpu_max_pct: section.auto("cpu_max_pct", 1..=102_400),
             cpu_weight: section.whole("cpu_weight", 1..=10_000),
             cpu_seconds_max: cpu_seconds(section),
-            pids_max: section.limit("pids_max", 4..=4_194_304),
-            open_files_max: section.limit("open_files_max", 16..=1_048_576),
+            pids_max: section.limit("pids_max", PIDS),
+            open_files_max: section.limit("open_files_max", OPEN_FILES),
             file_size_max_mb: section.limit("file_size_max_mb", 1..=16_777_216),
             core_dump: section.flag("core_dump"),
             session_seconds_max: section.limit("session_seconds_max", 1..=604_800),
@@ -118,6 +124,19 @@ impl WallLayer {
         }
     }
 
+    /// What no layer says of processes and descriptors, for hosts that need so many for each of their sessions.
+    pub(super) fn with_room_for(&mut self, sessions: u64, pids: u64, open_files: u64, below: &Self) {
+        let at = |own: u64, each: u64, range: RangeInclusive<u64>| {
+            Limit::At(own.saturating_add(sessions.saturating_mul(each)).min(*range.end()))
+        };
+        if below.pids_max.is_none() {
+            self.pids_max.get_or_insert(at(PIDS_MAX, pids, PIDS));
+        }
+        if below.open_files_max.is_none() {
+            self.open_files_max.get_or_insert(at(OPEN_FILES_MAX, open_files, OPEN_FILES));
+        }
+    }
+
     /// The walls asked for, with the defaults of W10 below all layers.
     pub(super) fn spec(&self) -> WallSpec {
         let memory_mb = self.memory_max_mb.unwrap_or(Limit::At(1024)).number();
@@ -138,8 +157,8 @@ impl WallLayer {
             },
             cpu_weight: self.cpu_weight.unwrap_or(100) as u32,
             cpu_seconds_max: self.cpu_seconds(),
-            pids_max: self.pids_max.unwrap_or(Limit::At(512)).number().map(|pids| pids as u32),
-            open_files_max: self.open_files_max.unwrap_or(Limit::At(1024)).number(),
+            pids_max: self.pids_max.unwrap_or(Limit::At(PIDS_MAX)).number().map(|pids| pids as u32),
+            open_files_max: self.open_files_max.unwrap_or(Limit::At(OPEN_FILES_MAX)).number(),
             file_size_bytes_max: self.file_size_max_mb.and_then(Limit::number).map(|mb| mb * MIB),
             core_dump: self.core_dump.unwrap_or(false),
             session_ms_max: self.session_ms_max(),

@@ -13,7 +13,8 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use crate::sys::proc::{self, Limit};
 
-/// How many hosts at their full number of processes the backstop leaves room for, above what the machine runs already.
+/// How many hosts at their full number of processes the backstop leaves room for, above what the machine runs already: of what
+/// the machine may still run, half at most.
 const NPROC_HOSTS: u64 = 16;
 
 /// How `RLIMIT_NPROC` is meant.
@@ -86,12 +87,19 @@ pub(super) fn wanted(spec: &WallSpec, nproc: Nproc, vm_data_bytes: u64) -> Vec<W
     limits
 }
 
-/// A fork starts with all of its zygote's private memory, which must not count against it (decision W6).
+/// What the stack of a thread counts for, though hardly any of it is touched: LiveKit's SDK gives most of its threads so much.
+const STACK_BYTES: u64 = 1 << 20;
+
+/// A fork starts with all of its zygote's private memory, which must not count against it (decision W6); nor must the stacks of
+/// the threads that it may have (0030).
 fn data_max(spec: &WallSpec, vm_data_bytes: u64) -> Option<u64> {
     match spec.data_max {
         DataMax::Off => None,
         DataMax::Bytes(bytes) => Some(bytes),
-        DataMax::Auto => spec.memory_bytes_max.map(|memory| vm_data_bytes.saturating_add(memory.saturating_mul(2))),
+        DataMax::Auto => spec.memory_bytes_max.map(|memory| {
+            let stacks = u64::from(spec.pids_max.unwrap_or(0)) * STACK_BYTES;
+            vm_data_bytes.saturating_add(memory.saturating_mul(2)).saturating_add(stacks)
+        }),
     }
 }
 
@@ -99,8 +107,18 @@ fn nproc_max(spec: &WallSpec, nproc: Nproc) -> Option<u64> {
     let pids = u64::from(spec.pids_max?);
     match nproc {
         Nproc::NotNeeded => None,
-        Nproc::Backstop => Some(threads_of_machine() + NPROC_HOSTS * pids),
+        Nproc::Backstop => {
+            let running = threads_of_machine();
+            let free = pids_of_machine().saturating_sub(running);
+            Some(running + (NPROC_HOSTS * pids).min(free / 2))
+        }
     }
+}
+
+/// As many processes and threads as the machine can tell apart.
+fn pids_of_machine() -> u64 {
+    let most = std::fs::read_to_string("/proc/sys/kernel/pid_max").unwrap_or_default();
+    most.trim().parse().unwrap_or(u64::MAX)
 }
 
 /// Threads of the whole machine: at least those of any uid, and one file to read however many there are.
@@ -163,9 +181,10 @@ mod tests {
     }
 
     #[test]
-    fn data_allows_what_the_fork_inherited_and_twice_the_memory_wall() {
+    fn data_allows_what_the_fork_inherited_twice_the_memory_wall_and_its_threads_stacks() {
         let limits = wanted(&spec(), Nproc::NotNeeded, 350 << 20);
-        assert_eq!(value(&limits, "DATA").map(|both| both.0), Some((350 << 20) + 2 * spec().memory_bytes_max.unwrap()));
+        let (memory, threads) = (spec().memory_bytes_max.unwrap(), u64::from(spec().pids_max.unwrap()));
+        assert_eq!(value(&limits, "DATA").map(|both| both.0), Some((350 << 20) + 2 * memory + threads * (1 << 20)));
         let off = WallSpec { memory_bytes_max: None, ..spec() };
         assert_eq!(value(&wanted(&off, Nproc::NotNeeded, 1), "DATA"), None);
     }
@@ -181,5 +200,8 @@ mod tests {
         assert_eq!(value(&wanted(&spec(), Nproc::NotNeeded, 0), "NPROC"), None);
         let (soft, hard) = value(&wanted(&spec(), Nproc::Backstop, 0), "NPROC").expect("a backstop");
         assert!(soft == hard && soft > 16 * 512, "above what runs already: {soft}");
+        let many = WallSpec { pids_max: Some(1 << 22), ..spec() };
+        let (soft, _) = value(&wanted(&many, Nproc::Backstop, 0), "NPROC").expect("a backstop");
+        assert!(soft < pids_of_machine(), "a fork bomb leaves the machine some: {soft}");
     }
 }
