@@ -3,7 +3,7 @@
 use std::process::{Child, Stdio};
 use std::sync::Arc;
 
-use openrtc_livekit::{ApiKey, Service, Trust};
+use openrtc_livekit::{ApiKey, Service, Trust, proto};
 use openrtc_tests::livekit_server::{KEY, LivekitServer};
 use openrtc_tests::network::Network;
 use openrtc_tests::{Running, Setup, User, python, turn, until};
@@ -147,6 +147,14 @@ api_keys = {{ fake_voice = {{ env = "INITECH_KEY" }} }}
         })
     }
 
+    /// Asks the server, as one who has its key.
+    fn asks<T>(&self, ask: impl AsyncFnOnce(&Service) -> T) -> T {
+        let key = Arc::new(ApiKey::new(KEY, self.server.secret()));
+        let service = Service::new(self.server.url().parse().expect("a URL"), key, &Trust::System).expect("a client");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(ask(&service))
+    }
+
     fn log(&self) -> String {
         format!("{}\n{}", self.running.log(), self.server.log())
     }
@@ -227,6 +235,33 @@ fn the_unmodified_agency_and_a_plain_script_converse_with_their_callers_behind_w
     }
     let told = exchange.log() + &Value::from(exchange.running.events()).to_string();
     assert!(!told.contains("eyJ") && !told.contains(SECRET), "a token or the secret was written down");
+}
+
+/// More than find room in the limits of any other host, where no name is resolved (0030).
+const CALLS_AT_ONCE: usize = 16;
+
+#[test]
+#[cfg_attr(not(all(python, livekit)), ignore = "needs Python 3.11 to 3.13, pip, a package index and livekit-server")]
+fn many_calls_of_one_tenant_connect_at_once_in_one_host() {
+    let _turn = turn::real_calls();
+    let exchange = Exchange::desk(User::Me, "");
+    let dispatches = (1..=CALLS_AT_ONCE).map(|number| proto::CreateAgentDispatchRequest {
+        agent_name: "agency".into(),
+        room: format!("acme_{number}"),
+        metadata: json!({ "tenant": "acme" }).to_string(),
+        ..Default::default()
+    });
+    exchange.asks(async |service| {
+        for dispatch in dispatches {
+            service.create_dispatch(dispatch).await.expect("a dispatch");
+        }
+    });
+    until("all agents are connected", || {
+        let events = exchange.running.events();
+        assert!(events.iter().all(|line| line["kind"] != "session_end"), "{}", exchange.log());
+        (events.iter().filter(|line| line["kind"] == "session_start").count() == CALLS_AT_ONCE).then_some(())
+    });
+    assert_eq!(exchange.running.hosts_of("acme").len(), 1, "{}", exchange.log());
 }
 
 /// Whether the server, told of a job's end, was told this status and these words.
@@ -396,10 +431,7 @@ fn a_call_whose_room_is_deleted_while_its_connection_is_lost_ends() {
     let line = exchange.call(60, &[with(caller("acme", &json!({})), "until_left", true)]);
     exchange.speak(1);
     network.lose_answers();
-    let key = Arc::new(ApiKey::new(KEY, exchange.server.secret()));
-    let service = Service::new(exchange.server.url().parse().expect("a URL"), key, &Trust::System).expect("a client");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(service.delete_room("acme_1")).expect("deleted");
+    exchange.asks(async |service| service.delete_room("acme_1").await.expect("deleted"));
     // The agent joins again, as after any loss: that makes the room anew, for five minutes of nobody.
     network.cut();
     let ended = exchange.ended("acme_1");
