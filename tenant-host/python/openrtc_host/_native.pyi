@@ -35,6 +35,9 @@ def adopt_channel() -> Channel:
 def collapse_heap() -> int:
     """Puts the populated heap and anonymous maps into huge pages; the bytes collapsed, 0 where the kernel cannot."""
 
+def fill_heap() -> int:
+    """Takes every hole of the C heap, for good, so that what is allocated next lies together; the bytes taken."""
+
 def trim_heap() -> bool:
     """Gives the pages of the C heap that hold nothing back to the kernel; whether there were any."""
 

@@ -99,6 +99,12 @@ def load(target: dict[str, Any], configure: dict[str, Any] | None) -> Loaded:
     return loaded
 
 
+def forget() -> None:
+    """Lets go of what was loaded, so that it is loaded anew."""
+    _loaded.clear()
+    capture.forget()
+
+
 def _name(target: dict[str, Any]) -> str:
     if "script" in target:
         return os.path.basename(str(target["script"]))

@@ -92,7 +92,7 @@ def _run(channel: Channel) -> int:
     if configure is None:
         return 0
     try:
-        loaded, folder = _load(channel, configure)
+        loaded, folder = load(channel, configure)
         channel.ready(served(loaded.agents, configure))
     except SetupError as error:
         channel.failed(error.step, failure.cut(str(error), failure.ERROR_BYTES_MAX))
@@ -112,7 +112,8 @@ def settle() -> None:
     dry_run.play(times=1)
 
 
-def _load(channel: Channel, configure: dict[str, Any]) -> tuple[Loaded, str]:
+def load(channel: Channel, configure: dict[str, Any]) -> tuple[Loaded, str]:
+    """The tenant's application with its folder, in the environment that the supervisor says."""
     target = configure["application"] and configure["application"]["target"]
     if not target:
         raise SetupError("configure", "a Python host was given no application; this is a fault of the supervisor")

@@ -58,6 +58,12 @@ def begin() -> None:
     _met.clear()
 
 
+def forget() -> None:
+    """Lets go of all that was made and met."""
+    for kept in (_arguments, _explicit, _met):
+        kept.clear()
+
+
 def arguments(made: Any) -> dict[str, Any]:
     """What a pool's or a server's constructor was given, by name; without defaults."""
     found = _arguments.get(id(made))

@@ -1,4 +1,5 @@
-"""A host's whole part played to nobody: once in the zygote, and once more in a host that is not needed yet.
+"""A host's whole part played to nobody: in the zygote with the loading of a script, and once more, without, in a host
+that is not needed yet.
 
 Owns: the stand-in for the channel, and sessions that do nothing. What the interpreter writes into code when it first
 runs it (from 3.11 on: the specialised instructions) then lies in pages that all hosts share. Never: runs anything of an
@@ -8,23 +9,78 @@ application's, leaves a thread, or is there after the warm-up.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 from . import boot, context, host, logs
-from .sessions import SessionTask
+from .sessions import Loaded, SessionTask
 
 if TYPE_CHECKING:
     from ._native import Channel
 
-_TIMES = 24
-"""Enough for the interpreter to settle on its instructions: it begins to after eight runs."""
+_TIMES = 32
+"""Enough for the interpreter to settle on its instructions, after eight runs, and on what objects of a class look like,
+after thirty."""
+_SCRIPT = os.path.join(os.path.dirname(__file__), "rehearsed_server.py")
+_BESIDE = "rehearsed_words"
+"""What it imports from its own folder."""
 
 
-def play(times: int = _TIMES) -> None:
-    """Plays it, with so many sessions."""
+def play_all(times: int = _TIMES) -> None:
+    """Plays all that a host does: sessions of nobody's, and where the framework is there so many loads of a script and
+    sessions of it."""
+    play(times)
+    if "livekit.agents" in sys.modules:
+        with _put_back():
+            loaded = [_load() for _ in range(times)]
+            play(times, loaded[-1])
+
+
+def _load() -> Loaded:
+    """Loads the script as a host loads its tenant's application, and forgets that it did."""
+    from . import application
+
+    configure = {
+        "application": {"target": {"script": _SCRIPT}, "inspect": None},
+        "agents": [],
+        "agent_config_json": "{}",
+        "env": [],
+        "secrets": [],
+        "terminate_grace_ms": 1000,
+    }
+    try:
+        loaded, _ = boot.load(cast("Channel", _Nobody()), configure)
+        boot.served(loaded.agents, configure)
+    finally:
+        application.forget()
+        sys.modules.pop(_BESIDE, None)
+    return loaded
+
+
+@contextmanager
+def _put_back() -> Iterator[None]:
+    """Puts back what loading a script changes in its process."""
+    main, argv, path = sys.modules["__main__"], sys.argv, list(sys.path)
+    environment, folder, collects = dict(os.environ), os.getcwd(), gc.isenabled()
+    try:
+        yield
+    finally:
+        sys.modules["__main__"], sys.argv, sys.path[:] = main, argv, path
+        os.chdir(folder)
+        os.environ.clear()
+        os.environ.update(environment)
+        if not collects:
+            gc.disable()
+
+
+def play(times: int = _TIMES, application: Loaded | None = None) -> None:
+    """Plays it, with so many sessions, of an application or of one that does nothing."""
     environment = dict(os.environ)
     near, far = socket.socketpair()
     far.setblocking(False)
@@ -36,8 +92,9 @@ def play(times: int = _TIMES) -> None:
         context.configure("{}")
         handler = logs.install(_nobody)
         near.send(b"x")
-        channel = cast("Channel", _Script(far, times))
-        host.run(loop, lambda: host.Host(channel, _Application(), {"terminate_grace_ms": 1000}, None, handler))
+        loaded = application or _Application()
+        channel = cast("Channel", _Script(far, times, loaded.agents[0], application is None))
+        host.run(loop, lambda: host.Host(channel, loaded, {"terminate_grace_ms": 1000}, None, handler))
     finally:
         loop.close()
         near.close()
@@ -64,27 +121,40 @@ class _Application:
         await waiting
 
 
-class _Script:
-    """The channel's stand-in: each session is started, asked to end and followed by a ping; then all is over."""
+class _Nobody:
+    """Of whom a load says something."""
 
-    def __init__(self, far: socket.socket, times: int) -> None:
-        self._far = far
-        self._times = times
+    tenant = "dry-run"
+
+    def log(self, _level: str, _message: str) -> None:
+        return
+
+
+class _Script:
+    """The channel's stand-in: one session after the other is started, and asked to end where it is told to; then all is
+    over."""
+
+    def __init__(self, far: socket.socket, times: int, agent: str, asks: bool) -> None:
+        self._far, self._times, self._agent, self._asks = far, times, agent, asks
         self._turn = 0
+        self._runs = False
         self.events_dropped = 0
 
     def fileno(self) -> int:
         return self._far.fileno()
 
     def receive(self) -> list[tuple[str, dict[str, Any]]]:
-        self._turn += 1
-        if self._turn > self._times:
-            return [("Shutdown", {"grace_ms": 1000})]
         session = {"run": 1, "seq": self._turn}
+        if self._runs:
+            return [("EndSession", {"session": session, "reason": "dry-run"})] if self._asks else []
+        if self._turn == self._times:
+            return [("Shutdown", {"grace_ms": 1000})]
+        self._turn += 1
+        self._runs = True
         info = {
-            "session": session,
+            "session": {"run": 1, "seq": self._turn},
             "tenant": "dry-run",
-            "agent": "dry-run",
+            "agent": self._agent,
             "room_name": "",
             "job_id": "",
             "metadata": {},
@@ -92,17 +162,14 @@ class _Script:
             "deployment_version": None,
         }
         start = {"info": info, "job_metadata": "", "room_metadata": "", "input": False, "output": False}
-        return [
-            ("StartSession", start),
-            ("Ping", {"nonce": self._turn}),
-            ("EndSession", {"session": {"run": 1, "seq": self._turn - 1}, "reason": "dry-run"}),
-        ]
+        return [("StartSession", start), ("Ping", {"nonce": self._turn})]
 
     def take_fd(self) -> int:
         raise OSError
 
-    def report(self, _name: str, _fields: dict[str, Any]) -> None:
-        return
+    def report(self, name: str, _fields: dict[str, Any]) -> None:
+        if name == "SessionEnded":
+            self._runs = False
 
     def offer(self, _name: str, _fields: dict[str, Any]) -> bool:
         return True

@@ -82,7 +82,7 @@ def warm(plan: dict[str, Any]) -> list[str]:
 
 def warm_frameworks(modules: list[str], end_of_turn: bool) -> None:
     """Pages the models in, and does what the frameworks and a host do only once."""
-    from . import adapter, dry_run
+    from . import adapter, dry_run, restless
 
     try:
         for missed in adapter.warm(modules, end_of_turn):
@@ -90,7 +90,9 @@ def warm_frameworks(modules: list[str], end_of_turn: bool) -> None:
         for module in _USUAL:
             if module.partition(".")[0] in sys.modules:
                 importlib.import_module(module)
-        dry_run.play()
+        dry_run.play_all()
+        if restless.gather(lambda: dry_run.play_all(1)):
+            dry_run.play_all()
         logs.install(printed)
     except Exception as error:
         step = getattr(error, "step", None)

@@ -37,6 +37,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(forks::unfit, module)?)?;
     module.add_function(wrap_pyfunction!(channel::adopt_channel, module)?)?;
     module.add_function(wrap_pyfunction!(memory::collapse_heap, module)?)?;
+    module.add_function(wrap_pyfunction!(memory::fill_heap, module)?)?;
     module.add_function(wrap_pyfunction!(memory::trim_heap, module)?)?;
     module.add_function(wrap_pyfunction!(immortal::immortalize, module)?)?;
     module.add_function(wrap_pyfunction!(libraries::atfork_libraries, module)?)?;

@@ -1,4 +1,5 @@
-//! Collapsing a warm zygote's heap into huge pages, which makes every later fork cheaper; trimming an idle host's.
+//! Collapsing a warm zygote's heap into huge pages, which makes every later fork cheaper; filling its holes; trimming an idle
+//! host's.
 //!
 //! Owns: which parts of the address space are worth it. Never: touches a page, or collapses what is mostly empty.
 
@@ -51,6 +52,12 @@ pub(crate) fn collapse_heap() -> PyResult<usize> {
         }
     }
     Ok(collapsed)
+}
+
+/// Takes the holes of the C heap, so that what is allocated next lies together; gives the bytes taken.
+#[pyfunction]
+pub(crate) fn fill_heap() -> usize {
+    heap::fill()
 }
 
 /// Gives the pages of the C heap that hold nothing back to the kernel; says whether there were any.

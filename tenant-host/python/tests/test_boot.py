@@ -83,7 +83,7 @@ def test_an_application_that_loads_is_given_its_folder_and_its_notices_are_told(
     application(monkeypatch, load)
     (tmp_path / "main.py").touch()
     channel = Channel()
-    loaded, folder = boot._load(channel, configure(tmp_path))  # type: ignore[arg-type]
+    loaded, folder = boot.load(channel, configure(tmp_path))  # type: ignore[arg-type]
     assert loaded.agents == ["support"] and folder == str(tmp_path)
     assert seen == [(str(tmp_path), "sk-canary", {"greeting": "hello", "nested": {"a": 1}})]
     assert channel.logged == [("warn", "max_sessions is NOT IN FORCE")]
@@ -122,7 +122,7 @@ def test_a_fault_of_an_application_is_named_with_its_step(
     application(monkeypatch, load)
     (tmp_path / "main.py").touch()
     with pytest.raises(boot.SetupError) as caught:
-        boot._load(Channel(), configure(tmp_path))  # type: ignore[arg-type]
+        boot.load(Channel(), configure(tmp_path))  # type: ignore[arg-type]
     assert caught.value.step == step and text in str(caught.value)
 
 
@@ -134,7 +134,7 @@ def test_a_folder_that_cannot_be_entered_and_a_bad_agent_config_are_configuratio
         (configure(tmp_path), f"there is no {tmp_path}/main.py"),
     ]:
         with pytest.raises(boot.SetupError) as caught:
-            boot._load(Channel(), wrong)  # type: ignore[arg-type]
+            boot.load(Channel(), wrong)  # type: ignore[arg-type]
         assert caught.value.step == "configure" and text in str(caught.value)
 
 

@@ -155,10 +155,64 @@ def test_the_dry_run_leaves_nothing_behind() -> None:
     assert threads.further() == {} and lines == []
 
 
-def test_what_a_zygote_holds_is_counted_no_more_where_cpython_can() -> None:
+def _printed(script: str) -> list[str]:
+    """The lines that a script prints which an interpreter of its own runs."""
     package = os.path.dirname(os.path.dirname(packing.__file__))
+    script = f"import sys; sys.path[:0] = [{package!r}]\n{script}"
+    output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return output.stdout.splitlines()
+
+
+_MOVES = sys.version_info < (3, 13)
+
+
+def test_code_that_a_child_wrote_to_is_moved_and_does_what_it_did() -> None:
     script = (
-        f"import gc, sys; sys.path[:0] = [{package!r}]\n"
+        "from openrtc_host import restless\n"
+        "def total(n):\n"
+        "    found = 0\n"
+        "    for i in range(n): found += i\n"
+        "    return found\n"
+        "def outer(n):\n"
+        "    def inner(): return total(n)\n"
+        "    return inner\n"
+        "def idle(): return total(9)\n"
+        "inner, codes = outer(4), (total.__code__, outer.__code__, idle.__code__)\n"
+        "moved = restless.gather(lambda: [(outer(3)(), inner()) for _ in range(20)])\n"
+        "now = (total.__code__, outer.__code__, idle.__code__)\n"
+        "print(moved > 0, [new is not old for new, old in zip(now, codes)], now == codes)\n"
+        "print(inner.__code__ in outer.__code__.co_consts, inner(), outer(5)(), idle())\n"
+        "print(any(inner.__code__ is constant for constant in outer.__code__.co_consts))\n"
+    )
+    moved, works, shared = _printed(script)
+    assert moved == f"{_MOVES} [{_MOVES}, {_MOVES}, False] True"
+    assert works == "True 6 10 36" and shared == "True"
+
+
+@pytest.mark.parametrize("fault", ["1 / 0", "os._exit(3)", "os.kill(os.getpid(), 9)"])
+def test_a_child_that_fails_moves_nothing_and_leaves_nothing(fault: str) -> None:
+    script = (
+        "import os\n"
+        "from openrtc_host import restless\n"
+        "def work(): return [n for n in range(9)]\n"
+        "code, files = work.__code__, len(os.listdir('/proc/self/fd'))\n"
+        f"print(restless.gather(lambda: (work(), {fault})))\n"
+        "print(work.__code__ is code, len(os.listdir('/proc/self/fd')) - files)\n"
+        "try: os.waitpid(-1, os.WNOHANG); print('a child is left')\n"
+        "except ChildProcessError: print('none')\n"
+    )
+    assert _printed(script) == ["0", "True 0", "none"]
+
+
+def test_the_heap_is_filled_with_little() -> None:
+    script = "from openrtc_host import _native\nprint(_native.fill_heap(), _native.fill_heap())"
+    first, second = map(int, _printed(script)[0].split())
+    assert 0 < second < 2 << 20 and first < 64 << 20
+
+
+def test_what_a_zygote_holds_is_counted_no_more_where_cpython_can() -> None:
+    script = (
+        "import gc\n"
         "from openrtc_host import _native\n"
         "class Held: pass\n"
         "def used(): return ('a constant of its own', 1.25)\n"
@@ -172,8 +226,7 @@ def test_what_a_zygote_holds_is_counted_no_more_where_cpython_can() -> None:
         "print(count, min(map(sys.getrefcount, found)), sys.getrefcount(turning), sys.getrefcount(Held()) - plain)\n"
         "held.inside.append(3); held.inside = used(); del held, used; gc.collect(); gc.freeze(); gc.collect()\n"
     )
-    output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
-    count, least, turning, more = map(int, output.split())
+    count, least, turning, more = map(int, _printed(script)[0].split())
     can = sys.version_info >= (3, 12)
     assert (count > 1000) is can and (count > 0) is can
     assert (least > 1 << 31) is can
@@ -181,13 +234,6 @@ def test_what_a_zygote_holds_is_counted_no_more_where_cpython_can() -> None:
 
 
 def test_the_pools_are_filled_with_little() -> None:
-    package = os.path.dirname(os.path.dirname(packing.__file__))
-    script = (
-        f"import sys; sys.path[:0] = [{package!r}]\n"
-        "from openrtc_host import packing\n"
-        "first, second = packing.fill_pools(), packing.fill_pools()\n"
-        "print(first, second)\n"
-    )
-    output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
-    first, second = map(int, output.split())
+    script = "from openrtc_host import packing\nprint(packing.fill_pools(), packing.fill_pools())"
+    first, second = map(int, _printed(script)[0].split())
     assert 0 < second < 2 * 30 * 16_384 and first < 64 << 20

@@ -98,6 +98,52 @@ print(json.dumps({
     assert [text.split(":")[0] for text in found["missed"]] == ["preload no_such_module"]
 
 
+def test_a_played_load_runs_sessions_and_leaves_nothing_behind():
+    script = """
+import gc, json, os, sys
+import livekit.agents, openrtc
+from openrtc_host import adapter, application, capture, dry_run, threads
+ended, play = [], dry_run.play
+def counted(times, loaded=None):
+    report = dry_run._Script.report
+    def told(self, name, fields):
+        if name == "SessionEnded":
+            ended.append((loaded is not None, fields["status"]))
+        report(self, name, fields)
+    dry_run._Script.report = told
+    try: play(times, loaded)
+    finally: dry_run._Script.report = report
+dry_run.play = counted
+adapter.install()
+state = lambda: [os.getcwd(), dict(os.environ), sys.argv, sys.path[:], id(sys.modules["__main__"]), gc.isenabled()]
+gc.disable()
+before = state()
+dry_run.play_all(3)
+threads.require_one()
+print(json.dumps({"same": state() == before, "ended": ended, "loaded": len(application._loaded),
+    "made": len(capture.made()), "beside": "rehearsed_words" in sys.modules}))
+"""
+    ended = [[False, "cancelled"]] * 3 + [[True, "success"]] * 3
+    found = in_a_process(script)
+    assert found == {"same": True, "ended": ended, "loaded": 0, "made": 0, "beside": False}
+
+
+def test_calls_of_a_mock_room_are_forgotten_and_what_was_not_called_is_not_written_to():
+    from unittest.mock import Mock
+
+    from openrtc_host.mock import forget_calls
+
+    room = Mock()
+    kept = room.other.mock_calls
+    room.participant.publish("text")
+    room.participant.publish.return_value.stop()
+    forget_calls(room)
+    for mock in (room, room.participant, room.participant.publish, room.participant.publish.return_value):
+        assert not mock.mock_calls and not mock.method_calls and not mock.called
+    assert room.participant.publish.call_args is None
+    assert room.other.mock_calls is kept
+
+
 def test_a_zygote_holds_the_end_of_turn_weights_only_where_they_are_wanted():
     script = """
 import json, os
