@@ -16,7 +16,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from . import boot, context, host, logs
 from .sessions import Loaded, SessionTask
@@ -33,13 +33,14 @@ _BESIDE = "rehearsed_words"
 
 
 def play_all(times: int = _TIMES) -> None:
-    """Plays all that a host does: sessions of nobody's, and where the framework is there so many loads of a script and
-    sessions of it."""
-    play(times)
+    """Plays so many hosts with a session of nobody's, and where the framework is there as many that load a script and
+    run a session of it."""
+    for _ in range(times):
+        play()
     if "livekit.agents" in sys.modules:
         with _put_back():
-            loaded = [_load() for _ in range(times)]
-            play(times, loaded[-1])
+            for _ in range(times):
+                play(_load())
 
 
 def _load() -> Loaded:
@@ -79,21 +80,20 @@ def _put_back() -> Iterator[None]:
             gc.disable()
 
 
-def play(times: int = _TIMES, application: Loaded | None = None) -> None:
-    """Plays it, with so many sessions, of an application or of one that does nothing."""
+def play(application: Loaded | None = None) -> None:
+    """Plays one host with one session, of an application or of one that does nothing."""
     environment = dict(os.environ)
     near, far = socket.socketpair()
     far.setblocking(False)
     loop = asyncio.new_event_loop()
     try:
-        for _ in range(times):
-            boot.reseed()
-            boot.apply_environment({"env": [], "secrets": []}, "dry-run")
+        boot.reseed()
+        boot.apply_environment({"env": [], "secrets": []}, "dry-run")
         context.configure("{}")
         handler = logs.install(_nobody)
         near.send(b"x")
         loaded = application or _Application()
-        channel = cast("Channel", _Script(far, times, loaded.agents[0], application is None))
+        channel = cast("Channel", _Script(far, loaded.agents[0], application is None))
         host.run(loop, lambda: host.Host(channel, loaded, {"terminate_grace_ms": 1000}, None, handler))
     finally:
         loop.close()
@@ -131,28 +131,25 @@ class _Nobody:
 
 
 class _Script:
-    """The channel's stand-in: one session after the other is started, and asked to end where it is told to; then all is
-    over."""
+    """The channel's stand-in: a session is started, and asked to end where that is wanted; then all is over."""
 
-    def __init__(self, far: socket.socket, times: int, agent: str, asks: bool) -> None:
-        self._far, self._times, self._agent, self._asks = far, times, agent, asks
-        self._turn = 0
-        self._runs = False
+    def __init__(self, far: socket.socket, agent: str, asks: bool) -> None:
+        self._far, self._agent, self._asks = far, agent, asks
+        self._state: Literal["idle", "running", "over"] = "idle"
         self.events_dropped = 0
 
     def fileno(self) -> int:
         return self._far.fileno()
 
     def receive(self) -> list[tuple[str, dict[str, Any]]]:
-        session = {"run": 1, "seq": self._turn}
-        if self._runs:
+        session = {"run": 1, "seq": 1}
+        if self._state == "running":
             return [("EndSession", {"session": session, "reason": "dry-run"})] if self._asks else []
-        if self._turn == self._times:
+        if self._state == "over":
             return [("Shutdown", {"grace_ms": 1000})]
-        self._turn += 1
-        self._runs = True
+        self._state = "running"
         info = {
-            "session": {"run": 1, "seq": self._turn},
+            "session": session,
             "tenant": "dry-run",
             "agent": self._agent,
             "room_name": "",
@@ -162,14 +159,14 @@ class _Script:
             "deployment_version": None,
         }
         start = {"info": info, "job_metadata": "", "room_metadata": "", "input": False, "output": False}
-        return [("StartSession", start), ("Ping", {"nonce": self._turn})]
+        return [("StartSession", start), ("Ping", {"nonce": 1})]
 
     def take_fd(self) -> int:
         raise OSError
 
     def report(self, name: str, _fields: dict[str, Any]) -> None:
         if name == "SessionEnded":
-            self._runs = False
+            self._state = "over"
 
     def offer(self, _name: str, _fields: dict[str, Any]) -> bool:
         return True

@@ -147,7 +147,7 @@ def test_the_dry_run_leaves_nothing_behind() -> None:
     lines: list[str] = []
     handler = logs.install(lambda _, level, message: lines.append(message))
     terminated = signal.getsignal(signal.SIGTERM)
-    dry_run.play()
+    dry_run.play_all()
     assert logs.install(handler._sink) is handler
     assert dict(os.environ) == environment
     assert len(os.listdir("/proc/self/fd")) <= descriptors

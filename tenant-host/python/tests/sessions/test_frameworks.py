@@ -104,14 +104,14 @@ import gc, json, os, sys
 import livekit.agents, openrtc
 from openrtc_host import adapter, application, capture, dry_run, threads
 ended, play = [], dry_run.play
-def counted(times, loaded=None):
+def counted(loaded=None):
     report = dry_run._Script.report
     def told(self, name, fields):
         if name == "SessionEnded":
             ended.append((loaded is not None, fields["status"]))
         report(self, name, fields)
     dry_run._Script.report = told
-    try: play(times, loaded)
+    try: play(loaded)
     finally: dry_run._Script.report = report
 dry_run.play = counted
 adapter.install()
