@@ -60,10 +60,11 @@ fn main() {
 fn ready(venv: &Venv, rounds: usize) {
     let host = Ours::start(venv, "app.py", "session", 1, "host");
     let zygote = Ours::start(venv, "app.py", "session", 1, "zygote");
+    let prewarm = Ours::start(venv, "ready.py", "session", 1, "host");
     let mut peers = Peers::start(venv, &host.app);
-    let mut rows: [Series; 8] = Default::default();
+    let mut rows: [Series; 9] = Default::default();
     for round in 0..WARM_UP + rounds {
-        let mut turns = [0, 1, 2, 3];
+        let mut turns = [0, 1, 2, 3, 4];
         fastrand::shuffle(&mut turns);
         for turn in turns {
             let took = match turn {
@@ -71,16 +72,17 @@ fn ready(venv: &Venv, rounds: usize) {
                     let took = [&host, &zygote][turn].time();
                     vec![took.inferred, took.ended, took.ready]
                 }
-                2 => vec![peers.number("forkserver", "ms")],
+                2 => vec![prewarm.time().inferred],
+                3 => vec![peers.number("forkserver", "ms")],
                 _ => vec![peers.number("spawn", "ms")],
             };
-            let first = [0, 3, 6, 7][turn];
+            let first = [0, 3, 6, 7, 8][turn];
             if round >= WARM_UP {
                 rows[first..].iter_mut().zip(took).for_each(|(series, ms)| series.push(ms));
             }
         }
     }
-    let [forkserver, spawn] = [rows[6].median(), rows[7].median()];
+    let [forkserver, spawn] = [rows[7].median(), rows[8].median()];
     println!("\nhost ready and one Silero inference; milliseconds");
     let names = [
         "ours: dispatch to inference done",
@@ -89,6 +91,7 @@ fn ready(venv: &Venv, rounds: usize) {
         "ours, load_app = \"zygote\": to inference done",
         "ours, load_app = \"zygote\": to end answered",
         "ours, load_app = \"zygote\": first byte to ready",
+        "ours: dispatch to inference in prewarm done",
         "livekit-agents, forkserver and preload",
         "livekit-agents, spawn",
     ];

@@ -80,10 +80,15 @@ impl Demo {
         until("the demo's supervisor listens", || {
             let stages = fs::read_dir(self.path("tmp")).ok()?.flatten();
             stages.map(|stage| stage.path().join("run/control.sock")).find(|socket| socket.exists())?;
-            let pid = self.child.id();
-            let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
-            children.split_whitespace().next()?.parse().ok()
+            self.child_pid()
         })
+    }
+
+    /// The first of its children, once it has one.
+    fn child_pid(&self) -> Option<i32> {
+        let pid = self.child.id();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+        children.split_whitespace().next()?.parse().ok()
     }
 
     /// Pids of what it started, once it has started its server, its supervisor and its callers.
@@ -179,6 +184,15 @@ fn interrupted_it_leaves_nothing_behind() {
     demo.signal(Signal::INT);
     assert_eq!(demo.end(), Some(130));
     assert!(is_over(supervisor), "its supervisor runs on");
+    assert!(is_empty(&demo.path("tmp")), "it left files behind");
+}
+
+#[test]
+fn interrupted_while_its_supervisor_starts_it_leaves_nothing_behind() {
+    let mut demo = Demo::start(User::Me);
+    until("the supervisor is being started", || demo.child_pid());
+    demo.signal(Signal::INT);
+    assert_eq!(demo.end(), Some(130));
     assert!(is_empty(&demo.path("tmp")), "it left files behind");
 }
 

@@ -198,18 +198,16 @@ impl Run {
 
 async fn played(run: &Run) -> Result<Evidence, DemoError> {
     let mut stop = Stop::listen()?;
-    let set = async {
-        let dir = stage::directory()?;
-        let config = props::lay(dir.path(), &run.executable, run.cores)?;
-        Stage::set(dir, &run.executable, &config).await
-    };
-    let stage = tokio::select! {
-        stage = set => stage?,
-        stopped = stop.asked() => return Err(stopped),
-    };
+    let dir = stage::directory()?;
+    let config = props::lay(dir.path(), &run.executable, run.cores)?;
+    let mut stage = Stage::set(dir, &run.executable, &config)?;
     let board = Board::new(run.screen, &config::TENANTS);
+    let play = async {
+        stage.ready().await?;
+        Ok(story::play(&stage, &board).await?)
+    };
     let evidence = tokio::select! {
-        evidence = story::play(&stage, &board) => evidence.map_err(DemoError::from),
+        evidence = play => evidence,
         stopped = stop.asked() => Err(stopped),
     };
     if let Err(DemoError::Client(_)) = evidence {

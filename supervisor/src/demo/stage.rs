@@ -144,25 +144,18 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), StageError> {
 }
 
 impl Stage {
-    /// Has a supervisor run with this configuration in a directory of ours, and waits until it answers. Its own
-    /// directories are `run` and `state` there, and its events `events.jsonl`.
+    /// Has a supervisor run with this configuration in a directory of ours. Its own directories are `run` and `state` there,
+    /// and its events `events.jsonl`. Whatever comes next, the stage must be struck.
     ///
     /// # Errors
-    /// When a file cannot be made or the supervisor does not start; the stage is struck again, and the end of the
-    /// supervisor's log is on standard error.
-    pub async fn set(dir: TempDir, executable: &Path, config: &str) -> Result<Self, StageError> {
+    /// When a file cannot be made or the supervisor cannot be started.
+    pub fn set(dir: TempDir, executable: &Path, config: &str) -> Result<Self, StageError> {
         let at = |name: &str| dir.path().join(name);
         write(&at(CONFIG_FILE), config.as_bytes())?;
         let (run, events) = (at("run"), at("events.jsonl"));
         let child = start(executable, dir.path(), &run)?;
         let client = Client::new(run.join("control.sock"), run.join("control.token"), events);
-        let mut stage = Self { dir, child, client };
-        if let Err(error) = stage.ready().await {
-            eprintln!("{}", stage.log_tail());
-            stage.strike().await;
-            return Err(error);
-        }
-        Ok(stage)
+        Ok(Self { dir, child, client })
     }
 
     /// Its directory.
@@ -175,7 +168,15 @@ impl Stage {
         self.child.id().unwrap_or_default()
     }
 
-    async fn ready(&mut self) -> Result<(), StageError> {
+    /// Waits until the supervisor answers.
+    ///
+    /// # Errors
+    /// When it ends, is silent for too long, or answers as none of ours; the end of its log is on standard error then.
+    pub async fn ready(&mut self) -> Result<(), StageError> {
+        self.answered().await.inspect_err(|_| eprintln!("{}", self.log_tail()))
+    }
+
+    async fn answered(&mut self) -> Result<(), StageError> {
         let deadline = Instant::now() + READY_DEADLINE;
         loop {
             let source = match self.client.snapshot().await {

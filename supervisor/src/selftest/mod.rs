@@ -112,9 +112,13 @@ pub async fn run(told: impl Fn(&str)) -> Result<Report, SelftestError> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let dir = stage::directory()?;
     let text = props::lay_selftest(dir.path(), &executable, cores)?;
-    let stage = Stage::set(dir, &executable, &text).await?;
+    let mut stage = Stage::set(dir, &executable, &text)?;
+    let play = async {
+        stage.ready().await?;
+        Ok(played(&stage, &told).await?)
+    };
     let evidence = tokio::select! {
-        evidence = played(&stage, &told) => evidence.map_err(SelftestError::from),
+        evidence = play => evidence,
         () = sleep(LIMIT) => Err(SelftestError::TooLong),
         _ = interrupt.recv() => Err(SelftestError::Interrupted),
         _ = terminate.recv() => Err(SelftestError::Interrupted),

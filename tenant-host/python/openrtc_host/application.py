@@ -14,6 +14,8 @@ import os
 import re
 import sys
 import types
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from openrtc_host import adapter, capture, notices, settings
@@ -99,10 +101,17 @@ def load(target: dict[str, Any], configure: dict[str, Any] | None) -> Loaded:
     return loaded
 
 
-def forget() -> None:
-    """Lets go of what was loaded, so that it is loaded anew."""
+@contextmanager
+def apart() -> Iterator[None]:
+    """What is loaded within meets nothing that was loaded before, and is let go of."""
+    before = dict(_loaded)
     _loaded.clear()
-    capture.forget()
+    try:
+        with capture.apart():
+            yield
+    finally:
+        _loaded.clear()
+        _loaded.update(before)
 
 
 def _name(target: dict[str, Any]) -> str:

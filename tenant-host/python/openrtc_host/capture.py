@@ -9,7 +9,8 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from openrtc_host.versions import has_openrtc
@@ -58,8 +59,21 @@ def begin() -> None:
     _met.clear()
 
 
-def forget() -> None:
-    """Lets go of all that was made and met."""
+@contextmanager
+def apart() -> Iterator[None]:
+    """What is made and met within meets nothing of before, and is let go of."""
+    before = dict(_arguments), dict(_explicit), list(_met)
+    _clear()
+    try:
+        yield
+    finally:
+        _clear()
+        _arguments.update(before[0])
+        _explicit.update(before[1])
+        _met.extend(before[2])
+
+
+def _clear() -> None:
     for kept in (_arguments, _explicit, _met):
         kept.clear()
 

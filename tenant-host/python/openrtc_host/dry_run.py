@@ -55,12 +55,10 @@ def _load() -> Loaded:
         "secrets": [],
         "terminate_grace_ms": 1000,
     }
-    try:
+    with application.apart():
         loaded, _ = boot.load(cast("Channel", _Nobody()), configure)
-        boot.served(loaded.agents, configure)
-    finally:
-        application.forget()
-        sys.modules.pop(_BESIDE, None)
+    boot.served(loaded.agents, configure)
+    sys.modules.pop(_BESIDE, None)
     return loaded
 
 

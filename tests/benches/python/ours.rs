@@ -12,9 +12,10 @@ use openrtc_tests::{Running, Setup, http, until};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 
-const SCRIPTS: [&str; 6] = [
+const SCRIPTS: [&str; 7] = [
     "tests/benches/python/app.py",
     "tests/benches/python/peers.py",
+    "tests/benches/python/ready.py",
     "tests/benches/python/vad.py",
     "tests/benches/python/voice.py",
     "examples/python/fake_voice.py",

@@ -53,7 +53,7 @@ async fn set(executable: &Path, found: &Found) -> Result<(Server, Stage), Liveki
     let server = Server::start(&found.server, dir.path())?;
     let config = config::lay(dir.path(), &found.python, &server.url())?;
     let server = server.ready().await?;
-    let stage = Stage::set(dir, executable, &config).await?;
+    let stage = Stage::set(dir, executable, &config)?;
     Ok((server, stage))
 }
 
@@ -67,12 +67,16 @@ pub(super) async fn played(
     let board = Board::new(screen, &config::TENANTS);
     board.phase("1/3  a LiveKit server, and a supervisor that is its worker");
     // What is dropped on the way is killed on the way.
-    let (server, stage) = tokio::select! {
+    let (server, mut stage) = tokio::select! {
         set = set(executable, found) => set?,
         stopped = stop.asked() => return Err(stopped),
     };
+    let play = async {
+        stage.ready().await?;
+        Ok(story::play(&stage, &server, found, &board).await?)
+    };
     let findings = tokio::select! {
-        findings = story::play(&stage, &server, found, &board) => findings.map_err(DemoError::from),
+        findings = play => findings,
         stopped = stop.asked() => Err(stopped),
     };
     if let Err(DemoError::Livekit(_)) = findings {
