@@ -100,10 +100,10 @@ async def _entrypoint(ctx: Any) -> None:
     await AgentSession[None](llm=_Words(), tts=_Voice(), vad=None).start(agent=Rehearsed(), room=ctx.room)
 
 
-def _applications() -> list[Any]:
+def _applications(pool: bool) -> list[Any]:
     parts = ServerParts(_entrypoint, None, None, None, "", 10.0)
     found: list[Any] = [LiveKitApplication(parts, "rehearsal")]
-    if "openrtc" in sys.modules and "livekit.plugins.silero" in sys.modules:
+    if pool and "livekit.plugins.silero" in sys.modules:
         from openrtc import AgentPool
 
         from openrtc_host.openrtc_session import OpenRtcApplication
@@ -114,21 +114,24 @@ def _applications() -> list[Any]:
     return found
 
 
-async def _all(sessions: list[_Session]) -> None:
-    for application in _applications():
+async def _all(pool: bool, sessions: list[_Session]) -> None:
+    for application in _applications(pool):
         application.prewarm()
         sessions.append(_Session())
         await application.run(sessions[-1])
         await application.state.http.close()
 
 
-def rehearse() -> int:
-    """How many sessions spoke. Whatever goes wrong here is told by the first session that needs it."""
+def rehearse(pool: bool) -> int:
+    """How many sessions spoke. Whatever goes wrong here is told by the first session that needs it.
+
+    `pool`: one of OpenRTC too, whose turn detector takes 31 MB and a second that other applications need not pay.
+    """
     sessions: list[_Session] = []
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
-        asyncio.run(asyncio.wait_for(_all(sessions), 20.0))
+        asyncio.run(asyncio.wait_for(_all(pool, sessions), 20.0))
     finally:
         logging.disable(before)
         turn_detector.warn_again()

@@ -23,7 +23,7 @@ _LOCAL_INFERENCE = "LIVEKIT_AGENTS_PRELOAD_LOCAL_INFERENCE"
 def warm(modules: Iterable[str], end_of_turn: bool = True) -> list[str]:
     """Imports modules and pages the models in; what could not be, as texts for the log. Starts no thread."""
     check_versions()
-    missed: list[str] = []
+    modules, missed = list(modules), list[str]()
     for name in modules:
         try:
             importlib.import_module(name)
@@ -41,7 +41,7 @@ def warm(modules: Iterable[str], end_of_turn: bool = True) -> list[str]:
         from openrtc_host import rehearsal
 
         try:
-            rehearsal.rehearse()
+            rehearsal.rehearse(pool=any(name.partition(".")[0] == "openrtc" for name in modules))
         except Exception as error:  # the first session of a host then pays what could not be shared
             missed.append(f"rehearse a session: {type(error).__name__}: {error}")
     _close_hub()

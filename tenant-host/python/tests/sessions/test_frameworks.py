@@ -88,13 +88,13 @@ one, two = silero.VAD.load(), silero.VAD.load()
 shared = onnx_model.new_inference_session(True) is onnx_model.new_inference_session(True)
 ffi = sys.modules["livekit.rtc._ffi_client"]
 print(json.dumps({
-    "missed": missed, "threads": threads, "shared": shared, "rehearsed": rehearsal.rehearse(),
+    "missed": missed, "threads": threads, "shared": shared, "rehearsed": [rehearsal.rehearse(pool) for pool in (True, False)],
     "ffi": ffi.FfiClient._instance is None, "after": len(os.listdir("/proc/self/task")),
 }))
 """)
     assert found["threads"] == found["after"] == 1
     assert found["shared"] and found["ffi"]
-    assert found["rehearsed"] == 2
+    assert found["rehearsed"] == [2, 1]
     assert [text.split(":")[0] for text in found["missed"]] == ["preload no_such_module"]
 
 
@@ -142,6 +142,18 @@ def test_calls_of_a_mock_room_are_forgotten_and_what_was_not_called_is_not_writt
         assert not mock.mock_calls and not mock.method_calls and not mock.called
     assert room.participant.publish.call_args is None
     assert room.other.mock_calls is kept
+
+
+def test_a_zygote_of_plain_scripts_holds_nothing_of_openrtcs_turn_detector():
+    script = """
+import json, sys
+from openrtc_host import adapter
+adapter.warm(MODULES)
+print(json.dumps({"transformers": "transformers" in sys.modules}))
+"""
+    plain = ["livekit.agents", "livekit.plugins.silero"]
+    assert in_a_process(script.replace("MODULES", repr(plain))) == {"transformers": False}
+    assert in_a_process(script.replace("MODULES", repr([*plain, "openrtc.core"]))) == {"transformers": True}
 
 
 def test_a_zygote_holds_the_end_of_turn_weights_only_where_they_are_wanted():
