@@ -88,7 +88,8 @@ one, two = silero.VAD.load(), silero.VAD.load()
 shared = onnx_model.new_inference_session(True) is onnx_model.new_inference_session(True)
 ffi = sys.modules["livekit.rtc._ffi_client"]
 print(json.dumps({
-    "missed": missed, "threads": threads, "shared": shared, "rehearsed": [rehearsal.rehearse(pool) for pool in (True, False)],
+    "missed": missed, "threads": threads, "shared": shared,
+    "rehearsed": [rehearsal.rehearse(pool) for pool in (True, False)],
     "ffi": ffi.FfiClient._instance is None, "after": len(os.listdir("/proc/self/task")),
 }))
 """)
