@@ -113,7 +113,7 @@ pub struct WallStatus {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DataMax {
-    /// VmData right after the fork plus twice the memory wall plus stacks for `pids_max` threads.
+    /// VmData right after the fork plus twice the memory wall plus stacks for the threads above 512 that `pids_max` allows.
     Auto,
     /// None.
     Off,

@@ -75,7 +75,7 @@ fn rlimits(spec: &WallSpec) -> String {
     let files = spec.open_files_max.map_or_else(|| "NOFILE off".to_owned(), |max| format!("NOFILE {max}"));
     let core = if spec.core_dump { "CORE allowed" } else { "CORE 0" };
     let data = match spec.data_max {
-        DataMax::Auto => "DATA twice the memory wall, and stacks".to_owned(),
+        DataMax::Auto => "DATA twice the memory wall".to_owned(),
         DataMax::Off => "DATA off".to_owned(),
         DataMax::Bytes(bytes) => format!("DATA {bytes}"),
     };

@@ -89,15 +89,17 @@ pub(super) fn wanted(spec: &WallSpec, nproc: Nproc, vm_data_bytes: u64) -> Vec<W
 
 /// What the stack of a thread counts for, though hardly any of it is touched: LiveKit's SDK gives most of its threads so much.
 const STACK_BYTES: u64 = 1 << 20;
+/// So many threads' stacks count as memory like any other.
+const STACKS_WITHIN: u64 = 512;
 
 /// A fork starts with all of its zygote's private memory, which must not count against it (decision W6); nor must the stacks of
-/// the threads that it may have (0030).
+/// very many threads, where it may have these (0030).
 fn data_max(spec: &WallSpec, vm_data_bytes: u64) -> Option<u64> {
     match spec.data_max {
         DataMax::Off => None,
         DataMax::Bytes(bytes) => Some(bytes),
         DataMax::Auto => spec.memory_bytes_max.map(|memory| {
-            let stacks = u64::from(spec.pids_max.unwrap_or(0)) * STACK_BYTES;
+            let stacks = u64::from(spec.pids_max.unwrap_or(0)).saturating_sub(STACKS_WITHIN) * STACK_BYTES;
             vm_data_bytes.saturating_add(memory.saturating_mul(2)).saturating_add(stacks)
         }),
     }
@@ -181,10 +183,13 @@ mod tests {
     }
 
     #[test]
-    fn data_allows_what_the_fork_inherited_twice_the_memory_wall_and_its_threads_stacks() {
-        let limits = wanted(&spec(), Nproc::NotNeeded, 350 << 20);
-        let (memory, threads) = (spec().memory_bytes_max.unwrap(), u64::from(spec().pids_max.unwrap()));
-        assert_eq!(value(&limits, "DATA").map(|both| both.0), Some((350 << 20) + 2 * memory + threads * (1 << 20)));
+    fn data_allows_what_the_fork_inherited_twice_the_memory_wall_and_the_stacks_of_very_many_threads() {
+        let memory = spec().memory_bytes_max.unwrap();
+        for (pids_max, stacks) in [(40, 0), (512, 0), (600, 88)] {
+            let limits = wanted(&WallSpec { pids_max: Some(pids_max), ..spec() }, Nproc::NotNeeded, 350 << 20);
+            let data = Some((350 << 20) + 2 * memory + (stacks << 20));
+            assert_eq!(value(&limits, "DATA").map(|both| both.0), data, "{pids_max}");
+        }
         let off = WallSpec { memory_bytes_max: None, ..spec() };
         assert_eq!(value(&wanted(&off, Nproc::NotNeeded, 1), "DATA"), None);
     }

@@ -107,9 +107,11 @@ def _run(channel: Channel) -> int:
 
 def settle() -> None:
     """Makes the pages that every host writes to this process's own, while nobody waits for it: by playing its part."""
-    from . import dry_run
+    from . import dry_run, threads
 
     dry_run.play_all(1)
+    # Walls are raised by the only thread, and one that was joined may be there for a moment still.
+    threads.require_one()
 
 
 def load(channel: Channel, configure: dict[str, Any]) -> tuple[Loaded, str]:

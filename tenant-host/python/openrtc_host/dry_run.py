@@ -93,6 +93,7 @@ def play(application: Loaded | None = None) -> None:
         loaded = application or _Application()
         channel = cast("Channel", _Script(far, loaded.agents[0], application is None))
         host.run(loop, lambda: host.Host(channel, loaded, {"terminate_grace_ms": 1000}, None, handler))
+        loop.run_until_complete(loop.shutdown_default_executor())
     finally:
         loop.close()
         near.close()

@@ -34,12 +34,14 @@ def gather(play: Callable[[], None]) -> int:
     gc.collect()
     # Not `isinstance`: a mock of a function says that it is one.
     functions = [found for found in gc.get_objects() if type(found) is FunctionType]
+    # Held to the end, so that the ids below stay theirs.
     codes = list(_with_inner(function.__code__ for function in functions))
     written = _written(codes, play)
-    moved: dict[int, CodeType] = {}
     restless = [function for function in functions if _holds(function.__code__, written)]
-    packing.fill_pools()
-    _native.fill_heap()
+    if restless:
+        packing.fill_pools()
+        _native.fill_heap()
+    moved: dict[int, CodeType] = {}
     for function in restless:
         function.__code__ = _moved(function.__code__, moved)
     return len(restless)
@@ -84,18 +86,18 @@ def _written(codes: list[CodeType], play: Callable[[], None]) -> set[int]:
     receive, send = os.pipe()
     child = os.fork()
     if child == 0:
-        code = 1
+        status = 1
         try:
             os.close(receive)
             play()
             found = array("I", [at for at, code in enumerate(codes) if _state(code) != before[at]])
             with os.fdopen(send, "wb") as pipe:
                 pipe.write(found.tobytes())
-            code = 0
+            status = 0
         except BaseException:
             sys.excepthook(*sys.exc_info())
         finally:
-            os._exit(code)
+            os._exit(status)
     os.close(send)
     try:
         told = _read(receive)
