@@ -20,9 +20,9 @@ pub(super) const MAX_SESSIONS_PER_HOST: u64 = 50;
 /// Sessions in the life of one host, where nothing else is written: a call whose room its server ends leaves 6 threads and
 /// 1 MB behind in LiveKit's SDK (0025).
 pub(super) const RECYCLE_AFTER_SESSIONS: u64 = 50;
-/// Processes and threads of a host for each session that it may have, beyond those of any host: LiveKit's SDK has up to 59 for
+/// Processes and threads of a host for each session that it may have, beyond those of any host: LiveKit's SDK has up to 70 for
 /// a call that connects where no name is resolved, and dies where it gets none (0030).
-pub(super) const PIDS_PER_SESSION: u64 = 64;
+pub(super) const PIDS_PER_SESSION: u64 = 96;
 /// Open descriptors of a host for each session that it may have, beyond those of any host: up to 233 for such a call (0030).
 pub(super) const OPEN_FILES_PER_SESSION: u64 = 256;
 /// Hosts forked ahead, where nothing else is written: the next tenant's first call waits for no fork.

@@ -131,7 +131,7 @@ fn the_defaults_are_those_for_python() {
     assert_eq!(serde_json::from_str::<serde_json::Value>(&found.plan_json()).unwrap(), plan);
     let (stranger, command) = (TenantId::parse("x").unwrap(), runtime("command"));
     let (agency, other) = (config.wall(&stranger, &runtime("agency")), config.wall(&stranger, &command));
-    assert_eq!((agency.pids_max, agency.open_files_max), (Some(512 + 50 * 64), Some(1024 + 50 * 256)));
+    assert_eq!((agency.pids_max, agency.open_files_max), (Some(512 + 50 * 96), Some(1024 + 50 * 256)));
     assert_eq!((other.pids_max, other.open_files_max), (Some(512), Some(1024)));
     assert_eq!(config.rules.runtimes[&runtime("agency")].max_sessions_per_host, Some(50));
     assert_eq!(config.rules.runtimes[&command].max_sessions_per_host, None);
@@ -147,9 +147,9 @@ fn a_python_host_may_have_processes_and_descriptors_for_every_session_that_it_ma
         let wall = config.wall(&TenantId::parse("x").unwrap(), &runtime("agency"));
         (wall.pids_max.unwrap(), wall.open_files_max.unwrap())
     };
-    assert_eq!(limits("[supervisor]\nmax_sessions_per_host = 4"), (512 + 4 * 64, 1024 + 4 * 256));
+    assert_eq!(limits("[supervisor]\nmax_sessions_per_host = 4"), (512 + 4 * 96, 1024 + 4 * 256));
     let unlimited = "[supervisor]\nmax_sessions_per_host = \"off\"\nmax_concurrent_sessions = 80";
-    assert_eq!(limits(unlimited), (512 + 80 * 64, 1024 + 80 * 256));
+    assert_eq!(limits(unlimited), (512 + 80 * 96, 1024 + 80 * 256));
     assert_eq!(limits("[supervisor]\nmax_sessions_per_host = 10000").1, 1_048_576, "no more than may be written");
     assert_eq!(limits("[wall]\npids_max = 90"), (90, 1024 + 50 * 256));
 }
@@ -161,7 +161,7 @@ fn what_is_written_wins_over_the_defaults_for_python() {
     );
     let config = place().load(&text).unwrap();
     let wall = config.wall(&TenantId::parse("x").unwrap(), &runtime("agency"));
-    assert_eq!((wall.pids_max, wall.open_files_max), (Some(512 + 50 * 64), Some(3000)));
+    assert_eq!((wall.pids_max, wall.open_files_max), (Some(512 + 50 * 96), Some(3000)));
     assert_eq!(config.rules.runtimes[&runtime("agency")].max_sessions_per_host, None);
     assert_eq!(config.rules.runtimes[&runtime("agency")].recycle_after_sessions, Some(7));
 }
