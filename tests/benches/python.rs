@@ -62,7 +62,7 @@ fn ready(venv: &Venv, rounds: usize) {
     let zygote = Ours::start(venv, "app.py", "session", 1, "zygote");
     let prewarm = Ours::start(venv, "ready.py", "session", 1, "host");
     let mut peers = Peers::start(venv, &host.app);
-    let mut rows: [Series; 9] = Default::default();
+    let mut rows: [Series; 10] = Default::default();
     for round in 0..WARM_UP + rounds {
         let mut turns = [0, 1, 2, 3, 4];
         fastrand::shuffle(&mut turns);
@@ -72,17 +72,20 @@ fn ready(venv: &Venv, rounds: usize) {
                     let took = [&host, &zygote][turn].time();
                     vec![took.inferred, took.ended, took.ready]
                 }
-                2 => vec![prewarm.time().inferred],
+                2 => {
+                    let took = prewarm.time();
+                    vec![took.inferred, took.ready]
+                }
                 3 => vec![peers.number("forkserver", "ms")],
                 _ => vec![peers.number("spawn", "ms")],
             };
-            let first = [0, 3, 6, 7, 8][turn];
+            let first = [0, 3, 6, 8, 9][turn];
             if round >= WARM_UP {
                 rows[first..].iter_mut().zip(took).for_each(|(series, ms)| series.push(ms));
             }
         }
     }
-    let [forkserver, spawn] = [rows[7].median(), rows[8].median()];
+    let [forkserver, spawn] = [rows[8].median(), rows[9].median()];
     println!("\nhost ready and one Silero inference; milliseconds");
     let names = [
         "ours: dispatch to inference done",
@@ -92,6 +95,7 @@ fn ready(venv: &Venv, rounds: usize) {
         "ours, load_app = \"zygote\": to end answered",
         "ours, load_app = \"zygote\": first byte to ready",
         "ours: dispatch to inference in prewarm done",
+        "ours: the same, first byte to ready (whole ms)",
         "livekit-agents, forkserver and preload",
         "livekit-agents, spawn",
     ];
