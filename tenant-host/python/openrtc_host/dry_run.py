@@ -35,10 +35,10 @@ _BESIDE = "rehearsed_words"
 def play_all(times: int = _TIMES) -> None:
     """Plays so many hosts with a session of nobody's, and where the framework is there as many that load a script and
     run a session of it."""
-    for _ in range(times):
-        play()
-    if "livekit.agents" in sys.modules:
-        with _put_back():
+    with _put_back():
+        for _ in range(times):
+            play()
+        if "livekit.agents" in sys.modules:
             for _ in range(times):
                 play(_load())
 
@@ -64,7 +64,7 @@ def _load() -> Loaded:
 
 @contextmanager
 def _put_back() -> Iterator[None]:
-    """Puts back what loading a script changes in its process."""
+    """Puts back what a host changes in its process when it loads a script."""
     main, argv, path = sys.modules["__main__"], sys.argv, list(sys.path)
     environment, folder, collects = dict(os.environ), os.getcwd(), gc.isenabled()
     try:
@@ -80,7 +80,6 @@ def _put_back() -> Iterator[None]:
 
 def play(application: Loaded | None = None) -> None:
     """Plays one host with one session, of an application or of one that does nothing."""
-    environment = dict(os.environ)
     near, far = socket.socketpair()
     far.setblocking(False)
     loop = asyncio.new_event_loop()
@@ -98,8 +97,6 @@ def play(application: Loaded | None = None) -> None:
         loop.close()
         near.close()
         far.close()
-        os.environ.clear()
-        os.environ.update(environment)
 
 
 def _nobody(session: context.SessionContext | None, level: str, message: str) -> None:

@@ -196,7 +196,7 @@ def test_a_child_that_fails_moves_nothing_and_leaves_nothing(fault: str) -> None
         "from openrtc_host import restless\n"
         "def work(): return [n for n in range(9)]\n"
         "code, files = work.__code__, len(os.listdir('/proc/self/fd'))\n"
-        f"print(restless.gather(lambda: (work(), {fault})))\n"
+        f"print(restless.gather(lambda: ([work() for _ in range(20)], {fault})))\n"
         "print(work.__code__ is code, len(os.listdir('/proc/self/fd')) - files)\n"
         "try: os.waitpid(-1, os.WNOHANG); print('a child is left')\n"
         "except ChildProcessError: print('none')\n"
